@@ -1,0 +1,1 @@
+"""Pure functions on clinical text; no I/O, no model. Reviewed data lies in data/."""

@@ -1,0 +1,1 @@
+"""GPU (NVML) and host (psutil) figures."""

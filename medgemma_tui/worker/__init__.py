@@ -1,0 +1,1 @@
+"""The worker: the only room with torch. Loads the model and decodes."""
