@@ -365,8 +365,16 @@ class MigInstance(Reply):
 
 
 ThrottleReason = Literal[
-    "idle", "applications_clocks", "sw_power_cap", "hw_slowdown", "sync_boost", "sw_thermal", "hw_thermal",
-    "hw_power_brake", "display_clocks", "unknown",
+    "idle",
+    "applications_clocks",
+    "sw_power_cap",
+    "hw_slowdown",
+    "sync_boost",
+    "sw_thermal",
+    "hw_thermal",
+    "hw_power_brake",
+    "display_clocks",
+    "unknown",
 ]
 
 

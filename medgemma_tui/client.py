@@ -1,0 +1,213 @@
+"""The one client of the gateway, over a Unix socket: used by the screen, ``ask``, plain mode and batch.
+
+Every failure is a ``ServiceError`` with the gateway's typed reason; none of httpx's errors get out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from types import TracebackType
+from typing import TypeVar
+
+import httpx
+import httpx_sse
+from pydantic import BaseModel, ValidationError
+
+from medgemma_tui.protocol import (
+    ChatChunk,
+    ChatCompletion,
+    ChatRequest,
+    ErrorBody,
+    ErrorInfo,
+    Health,
+    ModelCard,
+    ModelList,
+    SessionBody,
+    SessionReply,
+    Telemetry,
+    TokenizeReply,
+    TokenizeRequest,
+)
+
+_M = TypeVar("_M", bound=BaseModel)
+
+
+class ServiceError(Exception):
+    """A call failed. ``status`` is the HTTP status, 0 when the gateway could not be reached or hung up.
+
+    ``info.type`` is the gateway's typed reason (``loading``, ``queue_full``, ``too_large`` …), or
+    ``unreachable`` / ``interrupted`` / ``bad_reply`` from this side.
+    """
+
+    def __init__(self, status: int, info: ErrorInfo, retry_after_s: float | None = None) -> None:
+        self.status = status
+        self.info = info
+        self.retry_after_s = retry_after_s
+        super().__init__(info.message)
+
+
+class Client:
+    """Calls on one gateway socket. Use as an async context manager, or call ``close``."""
+
+    def __init__(self, socket: Path) -> None:
+        self.socket = socket
+        self._http = httpx.AsyncClient(
+            transport=httpx.AsyncHTTPTransport(uds=str(socket)),
+            base_url="http://gateway",
+            timeout=httpx.Timeout(30.0, connect=5.0),
+            trust_env=False,
+        )
+
+    async def __aenter__(self) -> Client:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        """Close every connection."""
+        await self._http.aclose()
+
+    async def health(self) -> Health:
+        """``GET /health``; a 503 is an answer here, not an error. Raises ServiceError when unreachable."""
+        async with _mapped():
+            response = await self._http.get("/health")
+        return _parse(Health, response.text)
+
+    async def model(self) -> ModelCard | None:
+        """The model that answers, None while there is none."""
+        models = await self._get("/v1/models", ModelList)
+        return models.data[0] if models.data else None
+
+    async def tokenize(self, request: TokenizeRequest) -> TokenizeReply:
+        """Exact token counts. Raises ServiceError."""
+        async with _mapped():
+            response = await self._http.post("/tokenize", content=_body(request), headers=_JSON)
+        return _checked(TokenizeReply, response)
+
+    async def chat(self, request: ChatRequest) -> ChatCompletion:
+        """The whole reply at once. Raises ServiceError."""
+        async with _mapped():
+            response = await self._http.post(
+                "/v1/chat/completions", content=_body(request), headers=_JSON, timeout=None
+            )
+        return _checked(ChatCompletion, response)
+
+    async def stream(self, request: ChatRequest) -> AsyncIterator[ChatChunk]:
+        """The reply as it is written; the last chunk has ``usage``. Leaving the loop cancels the reply.
+
+        Raises ServiceError, also when the stream ends without its last event.
+        """
+        async with (
+            _mapped(),
+            httpx_sse.aconnect_sse(
+                self._http,
+                "POST",
+                "/v1/chat/completions",
+                content=_body(request),
+                headers=_JSON,
+                timeout=None,
+            ) as source,
+        ):
+            await _raise_for_status(source.response)
+            async for event in source.aiter_sse():
+                if event.data == "[DONE]":
+                    return
+                if '"error"' in event.data[:12] or event.event == "error":
+                    raise ServiceError(source.response.status_code, _parse(ErrorBody, event.data).error)
+                yield _parse(ChatChunk, event.data)
+            raise ServiceError(0, ErrorInfo(type="interrupted", message="the stream ended without its last event"))
+
+    async def telemetry(self) -> AsyncIterator[Telemetry]:
+        """GPU and host samples until the caller leaves or the gateway ends. Raises ServiceError."""
+        async with (
+            _mapped(),
+            httpx_sse.aconnect_sse(self._http, "GET", "/v1/telemetry", timeout=None) as source,
+        ):
+            await _raise_for_status(source.response)
+            async for event in source.aiter_sse():
+                yield _parse(Telemetry, event.data)
+
+    async def park(self, body: SessionBody) -> None:
+        """Keep a conversation in the gateway's memory. Raises ServiceError (413 when too large)."""
+        async with _mapped():
+            response = await self._http.put("/v1/session", content=_body(body), headers=_JSON)
+        await _raise_for_status(response)
+
+    async def parked(self) -> SessionReply | None:
+        """This user's parked conversation, if there is one."""
+        try:
+            return await self._get("/v1/session", SessionReply)
+        except ServiceError as error:
+            if error.status == 404:
+                return None
+            raise
+
+    async def forget(self) -> None:
+        """Drop the parked conversation and what the engine keeps of this user's conversations."""
+        async with _mapped():
+            response = await self._http.delete("/v1/session")
+        await _raise_for_status(response)
+
+    async def _get(self, path: str, kind: type[_M]) -> _M:
+        async with _mapped():
+            response = await self._http.get(path)
+        return _checked(kind, response)
+
+
+_JSON = {"Content-Type": "application/json"}
+
+
+def _body(model: BaseModel) -> bytes:
+    return model.model_dump_json(exclude_none=True, exclude_defaults=True, by_alias=True).encode()
+
+
+def _parse(kind: type[_M], text: str) -> _M:
+    try:
+        return kind.model_validate_json(text)
+    except ValidationError as error:
+        where = ", ".join(".".join(map(str, item["loc"])) or "body" for item in error.errors()[:3])
+        raise ServiceError(
+            0, ErrorInfo(type="bad_reply", message=f"the reply is not a valid {kind.__name__}: {where}")
+        ) from None
+
+
+def _checked(kind: type[_M], response: httpx.Response) -> _M:
+    if response.is_error:
+        raise _error(response)
+    return _parse(kind, response.text)
+
+
+async def _raise_for_status(response: httpx.Response) -> None:
+    if response.is_error:
+        await response.aread()
+        raise _error(response)
+
+
+def _error(response: httpx.Response) -> ServiceError:
+    try:
+        info = ErrorBody.model_validate_json(response.text).error
+    except ValidationError:
+        info = ErrorInfo(type="bad_reply", message=f"HTTP {response.status_code}")
+    try:
+        retry_after = float(response.headers["Retry-After"])
+    except (KeyError, ValueError):
+        retry_after = None
+    return ServiceError(response.status_code, info, retry_after)
+
+
+@asynccontextmanager
+async def _mapped() -> AsyncIterator[None]:
+    """Turn what the transport raises into ServiceError."""
+    try:
+        yield
+    except httpx.ConnectError:
+        raise ServiceError(0, ErrorInfo(type="unreachable", message="the gateway's socket does not answer")) from None
+    except (httpx.TransportError, httpx_sse.SSEError) as error:
+        raise ServiceError(
+            0, ErrorInfo(type="interrupted", message=f"the connection broke: {type(error).__name__}")
+        ) from None

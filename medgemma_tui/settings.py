@@ -1,0 +1,167 @@
+"""Settings: TOML file < environment (``MEDGEMMA_…``) < flags. An unknown key is an error that names it."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, ValidationError
+from pydantic_settings import (
+    BaseSettings,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    TomlConfigSettingsSource,
+)
+
+SITE_FILE = Path("/etc/medgemma/medgemma.toml")
+SERVICE_SOCKET = Path("/run/medgemma/gateway.sock")
+
+
+class SettingsError(Exception):
+    """The settings are not valid. ``problems`` has one plain line for each, naming the key."""
+
+    def __init__(self, source: str, problems: list[str]) -> None:
+        self.source = source
+        self.problems = problems
+        super().__init__(f"{source}: " + "; ".join(problems))
+
+
+class Settings(BaseSettings):
+    """Every setting, with its default. The docstring under each is its documentation."""
+
+    model_config = SettingsConfigDict(env_prefix="MEDGEMMA_", extra="forbid", frozen=True)
+
+    # --- which model, which service ---
+    model: Path | None = None
+    """Absolute directory of the model. None: the demo model."""
+    demo: bool = False
+    """Use the embedded demo model whatever ``model`` says."""
+    socket: Path | None = None
+    """The gateway's socket. None: the installed service's where it is there, else a private gateway is started."""
+    box_name: str = ""
+    """The name shown in the title. Empty: the host name."""
+
+    # --- the screen ---
+    lang: Literal["zh", "en"] | None = None
+    """Language of the screen. None: from LC_ALL, LC_MESSAGES, LANG."""
+    profile: Literal["auto", "color", "console16", "ascii"] = "auto"
+    """Console profile. ``auto`` goes by TERM."""
+    theme: str = "clinic-dark"
+    """Colour theme of the ``color`` profile."""
+    fps: Annotated[int, Field(ge=1, le=60)] = 10
+    """Frames a second at most; 10 suits SSH."""
+    keymap: dict[str, str] = {}
+    """Key overrides, binding id to keys: ``{"trace.toggle" = "f2,ctrl+t"}``."""
+
+    # --- answers ---
+    thinking: Literal["auto", "force", "skip"] = "auto"
+    """Whether the model is made to reason before it answers."""
+    thinking_budget: Annotated[int, Field(ge=1)] | None = None
+    """Tokens of reasoning after which its close is forced. None: half of what the reply may take."""
+    max_tokens: Annotated[int, Field(ge=16, le=8192)] = 2048
+    """Tokens a reply may take, reasoning included: the reserve in the context meter."""
+    temperature: Annotated[float, Field(ge=0, le=2)] = 0.0
+    """0 is greedy: the same question gives the same answer."""
+    instructions: Path | None = None
+    """A file that replaces the built-in instructions to the model."""
+
+    # --- the service ---
+    max_model_len: Annotated[int, Field(ge=512, le=131072)] | None = None
+    """Context window in tokens. None: from free VRAM, 8192 where unknown."""
+    slots: Annotated[int, Field(ge=1, le=64)] = 8
+    """Conversations stepped together."""
+    queue_limit: Annotated[int, Field(ge=1)] = 32
+    """Questions that may wait; one more is refused with its position."""
+    socket_mode: Literal["0600", "0660"] = "0600"
+    """Permissions of the gateway's socket: 0600 private, 0660 for the service's group."""
+    engine_socket: Path | None = None
+    """Socket of another OpenAI-compatible engine to use instead of our worker (for example ``vllm serve --uds``)."""
+    restart_limit: Annotated[int, Field(ge=0)] = 5
+    """Times the worker is restarted within ``restart_window_s`` before the gateway gives up and exits."""
+    restart_window_s: Annotated[float, Field(gt=0)] = 600.0
+    """Seconds over which restarts are counted."""
+    telemetry_interval_s: Annotated[float, Field(ge=0.2, le=60)] = 1.0
+    """Seconds between two samples of the GPU and the host."""
+    session_ttl_s: Annotated[float, Field(gt=0)] = 1800.0
+    """The longest a parked conversation is kept, in seconds."""
+    session_max_bytes: Annotated[int, Field(ge=1024)] = 2 * 1024 * 1024
+    """The largest parked conversation, in bytes."""
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Flags over environment over file."""
+        return (init_settings, env_settings, TomlConfigSettingsSource(settings_cls, config_file()))
+
+    @property
+    def uses_demo(self) -> bool:
+        """True when the embedded demo model answers."""
+        return self.demo or (self.model is None and self.engine_socket is None)
+
+
+_UNKNOWN_ENV_ALLOWED = {"MEDGEMMA_CONFIG"}
+
+
+def config_file() -> Path:
+    """The settings file: MEDGEMMA_CONFIG, else the site's file, else the user's."""
+    named = os.environ.get("MEDGEMMA_CONFIG")
+    if named:
+        return Path(named)
+    if SITE_FILE.exists():
+        return SITE_FILE
+    base = os.environ.get("XDG_CONFIG_HOME")
+    return (Path(base) if base else Path.home() / ".config") / "medgemma" / "medgemma.toml"
+
+
+def load(**flags: Any) -> Settings:
+    """Read the settings; flags that are None do not count.
+
+    Raises SettingsError, with a line for each wrong or unknown key, also where the file is not TOML or a
+    ``MEDGEMMA_`` variable has no such setting.
+    """
+    source = str(config_file())
+    unknown = sorted(
+        name
+        for name in os.environ
+        if name.startswith("MEDGEMMA_")
+        and name not in _UNKNOWN_ENV_ALLOWED
+        and name.removeprefix("MEDGEMMA_").lower() not in Settings.model_fields
+    )
+    if unknown:
+        raise SettingsError("environment", [f"{name}: no such setting" for name in unknown])
+    if os.environ.get("MEDGEMMA_CONFIG") and not config_file().exists():
+        raise SettingsError(source, ["MEDGEMMA_CONFIG names a file that is not there"])
+    try:
+        return Settings(**{name: value for name, value in flags.items() if value is not None})
+    except ValidationError as error:
+        problems = [
+            f"{'.'.join(str(part) for part in item['loc']) or 'settings'}: {item['msg']}" for item in error.errors()
+        ]
+        raise SettingsError(source, problems) from None
+    except (ValueError, OSError) as error:  # tomllib's error is a ValueError
+        raise SettingsError(source, [str(error)]) from None
+
+
+def run_dir() -> Path:
+    """The private run directory (0700) for a gateway started by the screen: XDG_RUNTIME_DIR, else /tmp by uid.
+
+    Raises PermissionError where the directory belongs to somebody else.
+    """
+    base = os.environ.get("XDG_RUNTIME_DIR")
+    if base and os.access(base, os.W_OK):
+        path = Path(base) / "medgemma"
+    else:
+        path = Path(tempfile.gettempdir()) / f"medgemma-{os.getuid()}"
+    path.mkdir(mode=0o700, parents=True, exist_ok=True)
+    status = path.lstat()
+    if status.st_uid != os.getuid() or status.st_mode & 0o077 or not path.is_dir() or path.is_symlink():
+        raise PermissionError(f"{path} is not a private directory of this user")
+    return path
