@@ -344,6 +344,12 @@ class ErrorBody(Reply):
 # ``None`` means "this card does not say": the screen shows n/a, never zero.
 
 
+NvmlErrorCode = Literal[
+    "starting", "library_not_found", "driver_not_loaded", "no_permission", "version_mismatch", "no_device",
+    "gpu_lost", "reset_required", "timeout", "unknown",
+]
+
+
 class GpuProcess(Reply):
     """A process that holds memory on a card."""
 
@@ -389,6 +395,8 @@ class GpuSample(Reply):
     memory_total: int | None = None
     memory_used: int | None = None
     memory_free: int | None = None
+    memory_reserved: int | None = None
+    """The driver's own share. ``total = used + free + reserved`` where this is told, else ``used`` has it in it."""
     temperature: float | None = None
     temperature_slowdown: float | None = None
     power: float | None = None
@@ -403,6 +411,9 @@ class GpuSample(Reply):
     ecc_enabled: bool | None = None
     ecc_corrected: int | None = None
     ecc_uncorrected: int | None = None
+    ecc_corrected_lifetime: int | None = None
+    ecc_uncorrected_lifetime: int | None = None
+    """ECC counts since the driver was loaded (NVML: volatile), then over the card's life (aggregate)."""
     mig_enabled: bool | None = None
     mig: list[MigInstance] = []
     persistence: bool | None = None
@@ -410,6 +421,8 @@ class GpuSample(Reply):
     processes: list[GpuProcess] | None = None
     error: str | None = None
     """Set when the card was lost mid-run ("GPU is lost"): the figures above are then all ``None``."""
+    error_code: NvmlErrorCode | None = None
+    """Set with ``error``: the screen words this."""
 
 
 class HostSample(Reply):
@@ -444,12 +457,18 @@ class ServiceSample(Reply):
 
 
 class Telemetry(Reply):
-    """One event of ``GET /v1/telemetry``. ``nvml_error`` says why ``gpus`` is empty."""
+    """One event of ``GET /v1/telemetry``.
+
+    ``nvml_error`` says, in English for logs, why ``gpus`` is empty or has no figures; the screen words the code.
+    """
 
     time: float
     nvml_version: str | None = None
     driver_version: str | None = None
     nvml_error: str | None = None
+    nvml_error_code: NvmlErrorCode | None = None
+    gpu_age_s: float | None = None
+    """Seconds since NVML last answered; more than a few means the figures of ``gpus`` are not current."""
     gpus: list[GpuSample] = []
     host: HostSample = HostSample()
     service: ServiceSample = ServiceSample()
