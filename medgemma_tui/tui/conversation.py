@@ -1,0 +1,99 @@
+"""The conversation: what was asked and answered, in memory only. No widgets, no I/O.
+
+Message handlers of the app are the only callers that change it; widgets read it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from itertools import count
+from typing import Literal
+
+from medgemma_tui.protocol import ChatMessage, ErrorInfo, Usage
+
+_ids = count(1)
+
+
+@dataclass
+class Turn:
+    """One question and its reply. Text is as the model gave it; the screen makes it safe where it shows it."""
+
+    question: str
+    asked_at: datetime
+    id: int = field(default_factory=lambda: next(_ids))
+    state: Literal["waiting", "reasoning", "answering", "done"] = "waiting"
+    waiting_for: str = ""
+    """While waiting, in plain words: queued behind n, loading n %, reading the prompt n %."""
+    reasoning: str = ""
+    answer: str = ""
+    finish_reason: str | None = None
+    usage: Usage | None = None
+    error: ErrorInfo | None = None
+    model: str = ""
+    unknown_to_demo: bool = False
+    """The demo model was asked something that is not in its corpus."""
+    left_context: bool = False
+    """This turn no longer fits the context window and is not sent any more."""
+
+    @property
+    def live(self) -> bool:
+        """True until the reply has ended."""
+        return self.state != "done"
+
+
+@dataclass
+class Notice:
+    """A line of the program's own in the transcript: what left the context, what was lost, what to do."""
+
+    text: str
+    level: Literal["info", "warning", "error"] = "info"
+    id: int = field(default_factory=lambda: next(_ids))
+
+
+Entry = Turn | Notice
+
+
+@dataclass
+class Conversation:
+    """The entries in order, the patient card, and what of it goes to the model."""
+
+    entries: list[Entry] = field(default_factory=list)
+    card: str = ""
+
+    @property
+    def turns(self) -> list[Turn]:
+        """The turns alone, in order."""
+        return [entry for entry in self.entries if isinstance(entry, Turn)]
+
+    @property
+    def live_turn(self) -> Turn | None:
+        """The turn whose reply has not ended, if there is one."""
+        last = self.turns[-1] if self.turns else None
+        return last if last is not None and last.live else None
+
+    def system_text(self, instructions: str) -> str:
+        """What is prefixed to the first user turn: the instructions, then the patient card."""
+        return "\n\n".join(part for part in (instructions.strip(), self.card.strip()) if part)
+
+    def messages(self, instructions: str, question: str | None = None) -> list[ChatMessage]:
+        """The messages to send: instructions and card, the answered turns still in context, the question.
+
+        Traces are never sent. A turn without an answer (failed, stopped before it wrote one) is left out, since
+        roles must alternate. ``question`` None sends the last turn's own question.
+        """
+        turns = self.turns
+        if question is None and turns:
+            question = turns[-1].question
+            turns = turns[:-1]
+        messages = []
+        system = self.system_text(instructions)
+        if system:
+            messages.append(ChatMessage(role="system", content=system))
+        for turn in turns:
+            if turn.answer.strip() and not turn.left_context:
+                messages.append(ChatMessage(role="user", content=turn.question))
+                messages.append(ChatMessage(role="assistant", content=turn.answer.strip()))
+        if question is not None:
+            messages.append(ChatMessage(role="user", content=question))
+        return messages
