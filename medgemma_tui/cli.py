@@ -1,0 +1,172 @@
+"""The command line: one thin function a command. Exit codes are in ``ExitCode``; stdout belongs to the answer."""
+
+from __future__ import annotations
+
+import sys
+from enum import IntEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from medgemma_tui.settings import Settings
+
+app = typer.Typer(
+    add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None, context_settings={"max_content_width": 100}
+)
+
+
+class ExitCode(IntEnum):
+    """What the exit status means, for every command."""
+
+    OK = 0
+    FAILED = 1
+    USAGE = 2
+    MODEL_INVALID = 3
+    OUT_OF_MEMORY = 4
+    SERVICE_LOST = 5
+    INTERRUPTED = 130
+
+
+Demo = Annotated[bool, typer.Option("--demo", help="Use the embedded demo model. DEMO, NOT MEDICAL.")]
+Model = Annotated[Path | None, typer.Option("--model", metavar="DIR", help="Directory of the model.")]
+Socket = Annotated[Path | None, typer.Option("--socket", metavar="PATH", help="Socket of the gateway.")]
+Lang = Annotated[str | None, typer.Option("--lang", metavar="zh|en", help="Language of the screen and of messages.")]
+
+
+def run() -> int:
+    """Run the command named in ``sys.argv``; returns the exit code. A settings error is told in plain lines."""
+    from medgemma_tui.settings import SettingsError
+
+    try:
+        result = app(standalone_mode=False)
+        return int(result) if isinstance(result, int) else ExitCode.OK
+    except SettingsError as error:
+        for problem in error.problems:
+            print(f"medgemma-tui: {error.source}: {problem}", file=sys.stderr)
+        return ExitCode.USAGE
+    except typer.Abort:
+        return ExitCode.INTERRUPTED
+    except KeyboardInterrupt:
+        return ExitCode.INTERRUPTED
+    except Exception as error:
+        show = getattr(error, "show", None)  # click's usage errors word themselves
+        if show is None:
+            raise
+        show()
+        return int(getattr(error, "exit_code", ExitCode.USAGE))
+
+
+def _settings(demo: bool, model: Path | None, socket: Path | None, lang: str | None, **more: object) -> Settings:
+    """Settings with these flags on top; the language is set for every message from here on."""
+    from medgemma_tui import i18n, settings
+
+    if demo and model is not None:
+        raise settings.SettingsError("command line", ["--demo and --model exclude each other"])
+    loaded = settings.load(
+        demo=demo or None,
+        model=model.absolute() if model is not None else None,
+        socket=socket.absolute() if socket is not None else None,
+        lang=lang,
+        **more,
+    )
+    i18n.set_language(loaded.lang or i18n.language_from_environment())
+    return loaded
+
+
+def _show_version(asked: bool) -> None:
+    if asked:
+        from medgemma_tui import __version__
+
+        print(__version__)
+        raise typer.Exit
+
+
+@app.callback(invoke_without_command=True)
+def screen(
+    context: typer.Context,
+    demo: Demo = False,
+    model: Model = None,
+    socket: Socket = None,
+    lang: Lang = None,
+    plain: Annotated[
+        bool, typer.Option("--plain", help="Append-only lines, for screen readers and simple terminals.")
+    ] = False,
+    profile: Annotated[
+        str | None, typer.Option(metavar="auto|color|console16|ascii", help="Console profile.")
+    ] = None,
+    version: Annotated[
+        bool, typer.Option("--version", help="Print the version and exit.", callback=_show_version, is_eager=True)
+    ] = False,
+) -> int:
+    """The screen: ask the model on this box a clinical question and watch it think."""
+    if context.invoked_subcommand is not None:
+        return ExitCode.OK
+    settings = _settings(demo, model, socket, lang, profile=profile)
+    from medgemma_tui import plain as plain_mode
+
+    if plain or plain_mode.wanted():
+        return plain_mode.run(settings)
+    if not (sys.stdin.isatty() and sys.stdout.isatty()):
+        print("medgemma-tui: no terminal here; use --plain, or `medgemma-tui ask`", file=sys.stderr)
+        return ExitCode.USAGE
+    from medgemma_tui.tui import environment
+
+    environment.prepare(settings)
+    from medgemma_tui.tui.app import run as run_screen
+
+    return run_screen(settings)
+
+
+@app.command()
+def ask(
+    question: Annotated[str, typer.Argument(help="The question, or - to read it from standard input.")],
+    demo: Demo = False,
+    model: Model = None,
+    socket: Socket = None,
+    lang: Lang = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+    thinking: Annotated[str | None, typer.Option(metavar="auto|force|skip", help="Ask for a trace or not.")] = None,
+    thinking_budget: Annotated[int | None, typer.Option(metavar="N", help="Tokens of trace at most.")] = None,
+    max_tokens: Annotated[int | None, typer.Option(metavar="N", help="Tokens of the reply at most.")] = None,
+    temperature: Annotated[float | None, typer.Option(metavar="T", help="0 is greedy.")] = None,
+    seed: Annotated[int | None, typer.Option(metavar="N", help="Seed of a sampled reply.")] = None,
+) -> int:
+    """Ask one question: the answer on stdout, the reasoning on stderr, or both as JSON."""
+    settings = _settings(
+        demo, model, socket, lang, thinking=thinking, thinking_budget=thinking_budget, max_tokens=max_tokens,
+        temperature=temperature,
+    )  # fmt: skip
+    from medgemma_tui import ask as ask_mode
+
+    text = sys.stdin.read() if question == "-" else question
+    return ask_mode.run(settings, text, as_json=as_json, seed=seed)
+
+
+@app.command()
+def serve(
+    demo: Demo = False,
+    model: Model = None,
+    socket: Socket = None,
+    max_model_len: Annotated[int | None, typer.Option(metavar="N", help="Context window in tokens.")] = None,
+    slots: Annotated[int | None, typer.Option(metavar="N", help="Conversations stepped together.")] = None,
+    private: Annotated[bool, typer.Option("--private", hidden=True)] = False,
+) -> int:
+    """The gateway and its worker, in the foreground: under systemd, or by hand."""
+    settings = _settings(demo, model, socket, None, max_model_len=max_model_len, slots=slots)
+    from medgemma_tui.gateway import serve as gateway
+    from medgemma_tui.settings import run_dir
+
+    return gateway.run(settings, socket=settings.socket or run_dir() / "gateway.sock", private=private)
+
+
+@app.command()
+def locate(lang: Lang = None) -> int:
+    """Where settings, model, socket, styles and catalogues are."""
+    settings = _settings(False, None, None, lang)
+    from medgemma_tui import locate as locations
+
+    for name, place in locations.places(settings):
+        print(f"{name:<12} {place}")
+    return ExitCode.OK

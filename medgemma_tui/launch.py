@@ -1,0 +1,107 @@
+"""Finding the gateway: the installed service's socket, or a private gateway that lives as long as this process.
+
+A private gateway is the same program (``medgemma-tui serve --private``) under a 0700 directory of its own. It ends
+when its standard input closes, so that it cannot outlive us, however we die.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from types import TracebackType
+
+from medgemma_tui.settings import SERVICE_SOCKET, Settings, run_dir
+
+_KEPT_ENVIRONMENT = (
+    "PATH", "HOME", "USER", "LOGNAME", "LANG", "LC_ALL", "TZ", "XDG_RUNTIME_DIR", "XDG_CONFIG_HOME", "VIRTUAL_ENV",
+    "LD_LIBRARY_PATH", "CUDA_VISIBLE_DEVICES", "CUDA_HOME", "OMP_NUM_THREADS",
+)  # fmt: skip
+
+
+def child_environment() -> dict[str, str]:
+    """What a child process of ours gets to see: the names above and our own settings, nothing else."""
+    return {name: value for name, value in os.environ.items() if name in _KEPT_ENVIRONMENT or name.startswith("MEDGEMMA_")}
+
+
+def service_socket(settings: Settings) -> Path | None:
+    """The socket of a gateway that is already there, or None where a private one must be started."""
+    if settings.socket is not None:
+        return settings.socket
+    if not settings.demo and settings.model is None and SERVICE_SOCKET.exists():
+        return SERVICE_SOCKET
+    return None
+
+
+class PrivateGateway:
+    """A gateway and worker of our own, started by ``start`` and ended by ``stop`` or by our death."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._process: subprocess.Popen[bytes] | None = None
+        self.directory = run_dir() / str(os.getpid())
+        self.socket = self.directory / "gateway.sock"
+        self.log = self.directory / "gateway.log"
+
+    def __enter__(self) -> PrivateGateway:
+        self.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+
+    def start(self) -> Path:
+        """Start it and return its socket's path at once; the socket itself appears a moment later."""
+        _remove_dead(self.directory.parent)
+        self.directory.mkdir(mode=0o700, exist_ok=True)
+        command = [sys.executable, "-m", "medgemma_tui", "serve", "--private", "--socket", str(self.socket)]
+        if self._settings.engine_socket is None:
+            model = self._settings.model
+            command += ["--demo"] if self._settings.uses_demo or model is None else ["--model", str(model)]
+        # The log can hold no prompt text: gateway and worker never write any. It goes with the directory.
+        with self.log.open("wb") as log:
+            self._process = subprocess.Popen(
+                command,
+                stdin=subprocess.PIPE,
+                stdout=log,
+                stderr=log,
+                env=child_environment(),
+                start_new_session=True,  # Ctrl+C in the terminal is the screen's to handle
+            )
+        return self.socket
+
+    def exit_code(self) -> int | None:
+        """The gateway's exit code, None while it runs."""
+        return self._process.poll() if self._process is not None else None
+
+    def last_log_lines(self, count: int = 5) -> list[str]:
+        """The end of the gateway's log, for a failure's explanation."""
+        with contextlib.suppress(OSError):
+            return self.log.read_text(errors="replace").splitlines()[-count:]
+        return []
+
+    def stop(self) -> None:
+        """End it, wait for it, remove its directory. Safe to call twice."""
+        process, self._process = self._process, None
+        if process is None:
+            return
+        if process.stdin is not None:
+            process.stdin.close()
+        try:
+            process.wait(timeout=8)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+        shutil.rmtree(self.directory, ignore_errors=True)
+
+
+def _remove_dead(parent: Path) -> None:
+    """Remove the directories of screens that were killed before they could tidy up."""
+    for directory in parent.iterdir():
+        if directory.name.isdigit() and not Path("/proc", directory.name).exists():
+            shutil.rmtree(directory, ignore_errors=True)
