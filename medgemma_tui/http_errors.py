@@ -1,0 +1,157 @@
+"""Request bodies read within limits, and every failed call's reply: OpenAI's error object with the right status.
+
+Shared by the gateway and the worker's server, so that both word an error alike. ``type`` is the machine's word
+(``invalid_request_error``, ``too_large``, ``queue_full``, ``loading`` …); ``message`` is plain English and never
+quotes what the body said.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import TypeVar
+
+from pydantic import BaseModel, ValidationError
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import Response
+
+from medgemma_tui.protocol import MAX_BODY_BYTES, error_body
+
+_M = TypeVar("_M", bound=BaseModel)
+
+
+class ApiError(Exception):
+    """A call that is refused: HTTP ``status`` and the fields of OpenAI's error object.
+
+    ``retry_after_s`` becomes the ``Retry-After`` header. ``position`` is the place in the queue that was refused;
+    ``percent`` is of the load.
+    """
+
+    def __init__(
+        self,
+        status: int,
+        type_: str,
+        message: str,
+        *,
+        code: str | None = None,
+        param: str | None = None,
+        position: int | None = None,
+        percent: float | None = None,
+        retry_after_s: int | None = None,
+    ) -> None:
+        self.status = status
+        self.type = type_
+        self.message = message
+        self.code = code
+        self.param = param
+        self.position = position
+        self.percent = percent
+        self.retry_after_s = retry_after_s
+        super().__init__(message)
+
+    def body(self) -> bytes:
+        """The error's JSON: a failed call's body, and the data of a failed stream's last event."""
+        body = error_body(
+            self.type,
+            self.message,
+            code=self.code,
+            param=self.param,
+            position=self.position,
+            percent=self.percent,
+        )
+        return json.dumps(body, ensure_ascii=False, separators=(",", ":")).encode()
+
+
+def error_response(error: ApiError) -> Response:
+    """The reply to a call that failed with ``error``."""
+    headers = {} if error.retry_after_s is None else {"Retry-After": str(error.retry_after_s)}
+    return Response(error.body(), status_code=error.status, headers=headers, media_type="application/json")
+
+
+async def error_handler(_request: Request, error: Exception) -> Response:
+    """Starlette's exception handler for ``ApiError``: ``Starlette(exception_handlers={ApiError: error_handler})``."""
+    if not isinstance(error, ApiError):
+        raise error
+    return error_response(error)
+
+
+def invalid_body(error: ValidationError) -> ApiError:
+    """400 that names the first field at fault in ``param`` and up to three of them in the message.
+
+    The message holds field names and rules only, no values: a value may be patient text.
+    """
+    problems = error.errors(include_url=False, include_context=False, include_input=False)
+    if problems[0]["type"] == "json_invalid":
+        return ApiError(400, "invalid_request_error", "the body is not valid JSON", code="invalid_json")
+    lines = [f"{_field(item['loc']) or 'body'}: {_rule(item['type'], item['msg'])}" for item in problems[:3]]
+    if len(problems) > 3:
+        lines.append(f"and {len(problems) - 3} more")
+    return ApiError(
+        400,
+        "invalid_request_error",
+        "; ".join(lines),
+        code=problems[0]["type"],
+        param=_field(problems[0]["loc"]) or None,
+    )
+
+
+def _field(loc: tuple[int | str, ...]) -> str:
+    """``messages.0.role`` without the names pydantic gives to a union's branches (``str``, ``list[str]``)."""
+    return ".".join(
+        str(part)
+        for part in loc
+        if isinstance(part, int) or not (part in ("str", "int", "float", "bool") or "[" in part or "(" in part)
+    )
+
+
+def _rule(kind: str, message: str) -> str:
+    return "no such field" if kind == "extra_forbidden" else message.removeprefix("Value error, ")
+
+
+async def read_body(request: Request, kind: type[_M], *, limit: int = MAX_BODY_BYTES) -> _M:
+    """The request's body as a ``kind``.
+
+    Raises ApiError: 413 past ``limit`` bytes (told by Content-Length, or met while reading, whichever comes
+    first), 400 where it is not JSON or not a valid ``kind``.
+    """
+    declared = request.headers.get("content-length", "")
+    if declared.isdigit() and int(declared) > limit:
+        raise _too_large(limit)
+    body = bytearray()
+    try:
+        async for chunk in request.stream():
+            body += chunk
+            if len(body) > limit:
+                raise _too_large(limit)
+    except ClientDisconnect:
+        raise ApiError(400, "invalid_request_error", "the client left before its body was read") from None
+    try:
+        return kind.model_validate_json(bytes(body))
+    except ValidationError as error:
+        raise invalid_body(error) from None
+
+
+def _too_large(limit: int) -> ApiError:
+    return ApiError(413, "too_large", f"the body is larger than {limit:,} bytes", code="body_too_large")
+
+
+def prompt_too_long(count: int, limit: int) -> ApiError:
+    """413 for a prompt of ``count`` tokens where ``limit`` fit the context window."""
+    return ApiError(
+        413,
+        "too_large",
+        f"the prompt is {count:,} tokens long and the context window takes {limit:,}",
+        code="context_length_exceeded",
+        param="messages",
+    )
+
+
+def queue_full(position: int, retry_after_s: int) -> ApiError:
+    """429: the request would have been at ``position`` of the queue."""
+    return ApiError(
+        429,
+        "queue_full",
+        f"the queue is full: this question would be number {position}",
+        code="queue_full",
+        position=position,
+        retry_after_s=retry_after_s,
+    )
