@@ -6,15 +6,21 @@ when its standard input closes, so that it cannot outlive us, however we die.
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import os
 import shutil
 import subprocess
 import sys
+from collections.abc import AsyncIterator
 from pathlib import Path
 from types import TracebackType
+from typing import TYPE_CHECKING
 
 from medgemma_tui.settings import SERVICE_SOCKET, Settings, run_dir
+
+if TYPE_CHECKING:
+    from medgemma_tui.client import Client
 
 _KEPT_ENVIRONMENT = (
     "PATH", "HOME", "USER", "LOGNAME", "LANG", "LC_ALL", "TZ", "XDG_RUNTIME_DIR", "XDG_CONFIG_HOME", "VIRTUAL_ENV",
@@ -105,3 +111,30 @@ def _remove_dead(parent: Path) -> None:
     for directory in parent.iterdir():
         if directory.name.isdigit() and not Path("/proc", directory.name).exists():
             shutil.rmtree(directory, ignore_errors=True)
+
+
+@contextlib.asynccontextmanager
+async def service(settings: Settings) -> AsyncIterator[Client]:
+    """A client of the gateway for commands without a screen, starting a private gateway where none is there.
+
+    Raises ServiceError (``unreachable``) when it does not come up, with the end of its log.
+    """
+    from medgemma_tui.client import Client, ServiceError
+    from medgemma_tui.protocol import ErrorInfo
+
+    existing = service_socket(settings)
+    gateway = None if existing else PrivateGateway(settings)
+    socket = existing or (gateway.start() if gateway else Path())
+    try:
+        async with Client(socket) as client:
+            for _attempt in range(200):
+                if socket.exists() or gateway is None:
+                    break
+                if gateway.exit_code() is not None:
+                    log = " ".join(gateway.last_log_lines(1))
+                    raise ServiceError(0, ErrorInfo(type="unreachable", message=f"the gateway did not start: {log}"))
+                await asyncio.sleep(0.05)
+            yield client
+    finally:
+        if gateway is not None:
+            gateway.stop()

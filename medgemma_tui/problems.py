@@ -1,0 +1,143 @@
+"""What went wrong, in a sentence: what happened, what was kept, what to do next. In the language in use.
+
+The one place that words the wire's typed errors, health reasons and finish reasons; the screen, plain mode and
+``ask`` all speak through it. Values from elsewhere (file names, other programs' words) are made safe here.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+
+from medgemma_tui.cli import ExitCode
+from medgemma_tui.i18n import N_, _
+from medgemma_tui.protocol import ErrorInfo, Health, Progress
+from medgemma_tui.safetext import clean_line
+
+_MODEL_PROBLEMS = {
+    "not_absolute": N_("The model directory {path} is not an absolute path. Give the whole path from /."),
+    "missing": N_("There is no model directory {path}. Check the path after --model."),
+    "not_a_directory": N_("{path} is a file, not a model directory. Give the directory that holds config.json."),
+    "no_config": N_("{path} has no config.json, so it is not a model directory. Was the copy finished?"),
+    "bad_config": N_("{file} cannot be read as a model's configuration. Copy the model directory again."),
+    "not_gemma3": N_(
+        "{path} holds a model of type {model_type}; this program runs Gemma 3 (MedGemma 1.5 4B). "
+        "Give a directory with MedGemma's weights."
+    ),
+    "pickle_files": N_(
+        "{file} is a pickle file, which can run code when opened, so the model is not loaded. "
+        "Use the safetensors version of these weights and remove that file."
+    ),
+    "no_weights": N_("{path} holds no .safetensors file. Was the copy finished?"),
+    "missing_shard": N_("The weights file {file} is missing. Copy the model directory again."),
+    "truncated": N_(
+        "The weights file {file} is cut short: {actual} of {expected} bytes are there. Copy that file again."
+    ),
+    "no_tokenizer": N_("{path} has no tokenizer.json. Copy the model directory again."),
+    "unsupported_quantization": N_(
+        "These weights are quantised as {quantization}, which this program does not run. "
+        "Use the original bf16 weights, or weights quantised to 4-bit NF4."
+    ),
+    "unreadable": N_("{file} cannot be read by this user. Ask the box's staff to correct its permissions."),
+    "does_not_fit": N_(
+        "The model needs {needed} of GPU memory and {free} is free. The largest window that would fit is "
+        "{window} tokens. Choose a smaller max_model_len, or free memory on the card (F3 shows who holds it)."
+    ),
+}
+
+_ERRORS = {
+    "loading": N_("The model is still loading. Nothing was lost; ask again in a moment."),
+    "starting": N_("The model is starting. Nothing was lost; ask again in a moment."),
+    "queue_full": N_("Too many questions are waiting ({position} before yours). Yours was kept; send it again later."),
+    "worker_lost": N_(
+        "The model process stopped while it answered and is being restarted. What had been written is kept; "
+        "ask again when the model is ready."
+    ),
+    "out_of_memory": N_(
+        "The GPU has run out of memory. The conversation is kept. Ask a shorter question, start a new patient, "
+        "or see with F3 who holds the memory."
+    ),
+    "unreachable": N_(
+        "The service on this box does not answer. The conversation is kept; the screen goes on trying to reach it."
+    ),
+    "interrupted": N_("The connection to the service broke. What had been written is kept; ask again."),
+    "context_length_exceeded": N_("The text is longer than the context window. Nothing was sent and nothing was cut."),
+    "too_large": N_("The text is too large to send. Nothing was sent and nothing was cut."),
+    "forbidden": N_("This user may not use the service. Ask the box's staff to be added to the clinic's group."),
+    "failed": N_("The model could not be kept running. The box's staff should look at the service's log."),
+}
+
+_FINISHES = {
+    "length": N_("The answer reached its length limit and may be incomplete."),
+    "cancelled": N_("Stopped by you; the answer is incomplete."),
+    "second_trace": N_("Ended: the model began to reason a second time. Read what came before with care."),
+    "next_speaker": N_("Ended: the model began to write your next question itself."),
+    "repetition": N_("Ended: the model went round in a loop. The answer is incomplete."),
+    "non_finite": N_("Ended: the model's numbers became invalid. Do not use this answer; tell the box's staff."),
+}
+
+
+def sentence(error: ErrorInfo) -> str:
+    """A failed call in a sentence. A type that is not known here is told with the service's own words."""
+    if error.type == "model_invalid" and isinstance(error.code, str) and error.code in _MODEL_PROBLEMS:
+        return clean_line(error.message) or _("The model cannot be loaded.")
+    known = _ERRORS.get(error.type)
+    if known is None:
+        return _("The service refused: {message}").format(message=clean_line(error.message))
+    return _(known).format(position=error.position if error.position is not None else "?")
+
+
+def health_sentence(health: Health) -> str:
+    """Why the service is not ready, in a sentence; empty when it is."""
+    if health.reason == "ready":
+        return ""
+    if health.reason == "loading":
+        return _("Loading the model: {percent} %").format(percent=f"{health.percent or 0:.0f}")
+    if health.reason == "model_invalid":
+        return model_sentence(health.code, health.params) or clean_line(health.detail)
+    if health.reason == "worker_lost":
+        return _("The model process stopped; it is being restarted.")
+    known = _ERRORS.get(health.reason)
+    return _(known) if known else clean_line(health.detail)
+
+
+def model_sentence(code: str, params: dict[str, str]) -> str:
+    """Why a model directory cannot be used, in a sentence; empty for a code that is not known."""
+    known = _MODEL_PROBLEMS.get(code)
+    if known is None:
+        return ""
+    return _(known).format_map(defaultdict(lambda: "?", {name: clean_line(value) for name, value in params.items()}))
+
+
+def finish_sentence(reason: str) -> str:
+    """Why an answer ended, in a sentence; empty for the ordinary end."""
+    if reason in ("stop", ""):
+        return ""
+    known = _FINISHES.get(reason)
+    return _(known) if known else _("Ended: {reason}").format(reason=clean_line(reason))
+
+
+def progress_sentence(progress: Progress) -> str:
+    """What a question waits for, in a few words."""
+    percent = f"{progress.percent or 0:.0f}"
+    if progress.phase == "loading":
+        return _("waiting: the model is loading, {percent} %").format(percent=percent)
+    if progress.phase == "prefill":
+        return _("reading the prompt, {percent} %").format(percent=percent)
+    return _("waiting: {position} in the queue").format(position=progress.position or 1)
+
+
+def demo_does_not_know() -> str:
+    """The sentence beside an answer to a question that is not in the demo's corpus."""
+    return _("The demo model only knows its own questions; this one is not among them. DEMO, NOT MEDICAL.")
+
+
+def exit_code(error: ErrorInfo) -> ExitCode:
+    """The exit code that goes with a failed call."""
+    return {
+        "model_invalid": ExitCode.MODEL_INVALID,
+        "out_of_memory": ExitCode.OUT_OF_MEMORY,
+        "unreachable": ExitCode.SERVICE_LOST,
+        "interrupted": ExitCode.SERVICE_LOST,
+        "worker_lost": ExitCode.SERVICE_LOST,
+        "failed": ExitCode.SERVICE_LOST,
+    }.get(error.type, ExitCode.FAILED)
