@@ -1,0 +1,39 @@
+"""Fixtures that several rooms share."""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+# --- NVML: a compiled stand-in for libnvidia-ml.so.1 ------------------------------------------------------
+
+
+def _helper(name: str, path: str) -> ModuleType:
+    """A helper module beside the tests; the importlib import mode has no package to import it from."""
+    spec = importlib.util.spec_from_file_location(name, Path(__file__).parent / path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture(scope="session")
+def _nvml_built(tmp_path_factory):
+    helper = _helper("nvml_stub_helper", "telemetry/nvml.py")
+    try:
+        return helper, helper.build(tmp_path_factory.mktemp("nvml"))
+    except FileNotFoundError as error:
+        pytest.skip(str(error))
+
+
+@pytest.fixture
+def nvml_stub(_nvml_built, tmp_path_factory):
+    """A stub NVML for subprocesses: ``.env`` to merge into their environment, ``.set(scenario)`` at any time."""
+    helper, built = _nvml_built
+    return helper.NvmlStub(built, tmp_path_factory.mktemp("nvml_scenario"))
