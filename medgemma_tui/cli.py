@@ -13,7 +13,10 @@ if TYPE_CHECKING:
     from medgemma_tui.settings import Settings
 
 app = typer.Typer(
-    add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None, context_settings={"max_content_width": 100}
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    context_settings={"max_content_width": 100},
 )
 
 
@@ -93,9 +96,7 @@ def screen(
     plain: Annotated[
         bool, typer.Option("--plain", help="Append-only lines, for screen readers and simple terminals.")
     ] = False,
-    profile: Annotated[
-        str | None, typer.Option(metavar="auto|color|console16|ascii", help="Console profile.")
-    ] = None,
+    profile: Annotated[str | None, typer.Option(metavar="auto|color|console16|ascii", help="Console profile.")] = None,
     version: Annotated[
         bool, typer.Option("--version", help="Print the version and exit.", callback=_show_version, is_eager=True)
     ] = False,

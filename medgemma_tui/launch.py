@@ -30,7 +30,9 @@ _KEPT_ENVIRONMENT = (
 
 def child_environment() -> dict[str, str]:
     """What a child process of ours gets to see: the names above and our own settings, nothing else."""
-    return {name: value for name, value in os.environ.items() if name in _KEPT_ENVIRONMENT or name.startswith("MEDGEMMA_")}
+    return {
+        name: value for name, value in os.environ.items() if name in _KEPT_ENVIRONMENT or name.startswith("MEDGEMMA_")
+    }
 
 
 def service_socket(settings: Settings) -> Path | None:
