@@ -1,0 +1,401 @@
+"""What a model directory holds and whether it can be loaded, told from file headers alone: no torch, milliseconds.
+
+The command line and the gateway ask before a worker is started, and the worker asks again before it loads. Weights
+are never read, only the safetensors headers: 8 bytes of length (little endian), then JSON that gives each tensor's
+dtype, shape and place. That is enough to see a half-copied file, a missing shard or a missing layer.
+
+Memory, in bytes, for a window of ``n`` tokens (DESIGN section 7 for Gemma 3 4B)::
+
+    KV per token and layer      row = 2 (K and V) x kv_heads x head_dim x 2 (bf16)           4,096
+    full layers                 row x full x n                                          20,480 x n
+    sliding layers              row x sliding x min(n, window)                118,784 x min(n, 1024)
+    one slot of the worker      full + 2 x sliding x min(n, window + a prefill chunk, rounded up to 128)
+                                (the ring and its checkpoint)
+    need                        weights + slots x one slot + working memory
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, TypeAdapter, ValidationError
+
+PICKLE_SUFFIXES = frozenset({".bin", ".pt", ".pth", ".pkl", ".pickle", ".ckpt"})
+MODEL_TYPES = {"gemma3_text": True, "gemma3": False}  # model_type -> text only
+TOKENIZER_FILE = "tokenizer.json"
+WORKING_BYTES = 768 * 1024 * 1024
+"""Set aside for activations, logits, cuBLAS and bitsandbytes workspaces."""
+DEFAULT_WINDOW = 8192
+MIN_WINDOW = 512
+PREFILL_CHUNK = 256
+_BUCKET = 128
+_MAX_HEADER = 100 * 1024 * 1024  # safetensors' own limit
+_BLOCK_BYTES = 0.5 + 1 / 64 + 4 / (64 * 256)  # NF4: half a byte, an 8-bit scale per 64, a 32-bit one per 64 x 256
+_LINEARS = (
+    "self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj", "self_attn.o_proj",
+    "mlp.gate_proj", "mlp.up_proj", "mlp.down_proj",
+)  # fmt: skip
+
+_MESSAGES = {
+    "not_absolute": "{path} is not an absolute path: give the model's directory from / on",
+    "missing": "{path} does not exist: check the path, or copy the model there",
+    "not_a_directory": "{path} is not a directory: give the directory that holds config.json",
+    "unreadable": "{file} cannot be read by this user: change its owner or mode",
+    "no_config": "{path} has no config.json: it is not a model directory, or was not copied whole",
+    "bad_config": "{file} is not a valid model configuration ({problem}): copy it again",
+    "not_gemma3": "{path} holds a {model_type} model: only Gemma 3 (gemma3, gemma3_text) can be used",
+    "pickle_files": "{file} is a pickle file, which can run code when it is opened: "
+    "remove it and use safetensors weights",
+    "no_weights": "{path} has no model.safetensors and no model.safetensors.index.json: copy the weights there",
+    "missing_shard": "{file} is listed in {index} but is not there: copy it",
+    "missing_tensor": "the weights lack {tensor}: copy the model again",
+    "truncated": "{file} is not whole ({problem}): copy it again",
+    "no_tokenizer": "{path} has no usable tokenizer ({file}): copy it from the same model",
+    "unsupported_quantization": "the weights are quantised as {quantization}: only bitsandbytes NF4 and "
+    "unquantised weights can be used",
+    "does_not_fit": "the model needs {needs} GiB of GPU memory at a window of {window} tokens and {free} GiB are "
+    "free: the largest window that fits is {largest} tokens (0: none), else free memory on the GPU",
+}
+
+
+class ModelDirError(Exception):
+    """A model directory cannot be used. ``code`` is a key of the table above; ``params`` its values as text."""
+
+    def __init__(self, code: str, params: Mapping[str, str]) -> None:
+        self.code = code
+        self.params = dict(params)
+        super().__init__(self.message())
+
+    def message(self) -> str:
+        """One plain English sentence that names the file or the figures and what to do next."""
+        return _MESSAGES[self.code].format_map(self.params)
+
+
+@dataclass(frozen=True, slots=True)
+class Tensor:
+    """One tensor of a safetensors file: ``dtype`` in the format's words (``BF16``, ``U8`` …), ``size`` in bytes."""
+
+    name: str
+    dtype: str
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
+class ModelDir:
+    """What an inspected model directory holds. Sizes in bytes; counts of layers, tokens and parameters."""
+
+    path: Path
+    model_type: str
+    text_only: bool
+    quantization: str | None
+    """``nf4`` for a checkpoint that is quantised already, None for one in 16 or 32 bits."""
+    files: tuple[tuple[str, int], ...]
+    """The weight files that will be read, with their sizes."""
+    weight_bytes: int
+    loaded_bytes: int
+    """Weights of the language model once they are loaded in NF4 (embedding and head in bf16)."""
+    parameters: int
+    """Of the language model, by its configuration."""
+    context_limit: int
+    vocab_size: int
+    hidden_size: int
+    full_layers: int
+    sliding_layers: int
+    sliding_window: int
+    kv_row_bytes: int
+    """Keys and values of one token in one layer, bf16."""
+
+    @property
+    def layers(self) -> int:
+        """Layers of the language model."""
+        return self.full_layers + self.sliding_layers
+
+    def kv_bytes(self, tokens: int) -> int:
+        """Keys and values of a conversation of ``tokens``: DESIGN section 7's formula."""
+        return self.kv_row_bytes * (
+            self.full_layers * tokens + self.sliding_layers * min(tokens, self.sliding_window)
+        )
+
+    def slot_bytes(self, window: int) -> int:
+        """One slot of the worker's cache for a window of ``window`` tokens: rows, ring, and the ring's checkpoint."""
+        ring = min(_round_up(self.sliding_window + PREFILL_CHUNK), _round_up(window))
+        return self.kv_row_bytes * (self.full_layers * window + 2 * self.sliding_layers * ring)
+
+
+class _TextConfig(BaseModel):
+    """The fields of Gemma3TextConfig that sizes follow from, with transformers' own defaults."""
+
+    model_config = ConfigDict(extra="ignore")
+    vocab_size: int = Field(262_208, gt=0)
+    hidden_size: int = Field(2304, gt=0)
+    intermediate_size: int = Field(9216, gt=0)
+    num_hidden_layers: int = Field(26, gt=0)
+    num_attention_heads: int = Field(8, gt=0)
+    num_key_value_heads: int = Field(4, gt=0)
+    head_dim: int = Field(256, gt=0)
+    max_position_embeddings: int = Field(131_072, gt=0)
+    sliding_window: int = Field(4096, gt=0)
+    sliding_window_pattern: int = Field(6, gt=0)
+    layer_types: list[str] | None = None
+    tie_word_embeddings: bool = True
+
+    def sliding(self) -> int:
+        if self.layer_types is not None:
+            return self.layer_types.count("sliding_attention")
+        return sum((i + 1) % self.sliding_window_pattern != 0 for i in range(self.num_hidden_layers))
+
+    def linear_parameters(self) -> int:
+        attention = 2 * self.hidden_size * self.head_dim * (self.num_attention_heads + self.num_key_value_heads)
+        return self.num_hidden_layers * (attention + 3 * self.hidden_size * self.intermediate_size)
+
+    def other_parameters(self) -> int:
+        norms = self.num_hidden_layers * (4 * self.hidden_size + 2 * self.head_dim) + self.hidden_size
+        return self.vocab_size * self.hidden_size * (1 if self.tie_word_embeddings else 2) + norms
+
+
+_OBJECT = TypeAdapter(dict[str, JsonValue])
+_INDEX = TypeAdapter(dict[str, str])
+
+
+def inspect(path: str | Path) -> ModelDir:
+    """Look at the model directory ``path``. Raises ModelDirError; reads headers and small JSON files only."""
+    path = Path(path)
+    try:
+        return _inspect(path)
+    except PermissionError as error:
+        raise ModelDirError("unreadable", {"file": str(error.filename or path)}) from None
+
+
+def _inspect(path: Path) -> ModelDir:
+    here = {"path": str(path)}
+    if not path.is_absolute():
+        raise ModelDirError("not_absolute", here)
+    try:
+        names = sorted(entry.name for entry in path.iterdir())
+    except FileNotFoundError:
+        raise ModelDirError("missing", here) from None
+    except NotADirectoryError:
+        raise ModelDirError("not_a_directory", here) from None
+    for name in names:
+        if Path(name).suffix.lower() in PICKLE_SUFFIXES:
+            raise ModelDirError("pickle_files", {"file": str(path / name)})
+    if "config.json" not in names:
+        raise ModelDirError("no_config", here)
+    config = _json_object(path / "config.json", "bad_config")
+    model_type = str(config.get("model_type", "unknown"))
+    if model_type not in MODEL_TYPES:
+        raise ModelDirError("not_gemma3", {**here, "model_type": model_type[:80]})
+    text_only = MODEL_TYPES[model_type]
+    text = _text_config(path, config, text_only=text_only)
+    quantization = _quantization(config)
+    files = _weight_files(path, names)
+    tensors = {tensor.name: tensor for file in files for tensor in read_header(file)}
+    _check_tensors(tensors, text)
+    _check_tokenizer(path, names)
+    linear, other = text.linear_parameters(), text.other_parameters()
+    loaded = other * 2 + int(linear * _BLOCK_BYTES)
+    if quantization is not None:
+        loaded = sum(tensor.size for tensor in tensors.values() if not is_vision(tensor.name))
+    sliding = text.sliding()
+    return ModelDir(
+        path=path,
+        model_type=model_type,
+        text_only=text_only,
+        quantization=quantization,
+        files=tuple((file.name, file.stat().st_size) for file in files),
+        weight_bytes=sum(file.stat().st_size for file in files),
+        loaded_bytes=loaded,
+        parameters=linear + other,
+        context_limit=text.max_position_embeddings,
+        vocab_size=text.vocab_size,
+        hidden_size=text.hidden_size,
+        full_layers=text.num_hidden_layers - sliding,
+        sliding_layers=sliding,
+        sliding_window=text.sliding_window,
+        kv_row_bytes=2 * text.num_key_value_heads * text.head_dim * 2,
+    )
+
+
+def is_vision(tensor: str) -> bool:
+    """True for a tensor of the vision tower or its projector, which this build leaves out."""
+    return tensor.removeprefix("model.").startswith(("vision_tower.", "multi_modal_projector."))
+
+
+def _json_object(file: Path, code: str) -> dict[str, JsonValue]:
+    try:
+        return _OBJECT.validate_json(file.read_bytes())
+    except ValidationError:
+        raise ModelDirError(code, {"file": str(file), "problem": "not a JSON object"}) from None
+
+
+def _text_config(path: Path, config: dict[str, JsonValue], *, text_only: bool) -> _TextConfig:
+    try:
+        text = _TextConfig.model_validate(config if text_only else config.get("text_config", {}))
+    except ValidationError as error:
+        where = ".".join(str(part) for part in error.errors()[0]["loc"]) or "text_config"
+        raise ModelDirError("bad_config", {"file": str(path / "config.json"), "problem": where}) from None
+    if text.layer_types is not None and len(text.layer_types) != text.num_hidden_layers:
+        raise ModelDirError("bad_config", {"file": str(path / "config.json"), "problem": "layer_types"})
+    return text
+
+
+def _quantization(config: dict[str, JsonValue]) -> str | None:
+    found = config.get("quantization_config")
+    if found is None:
+        return None
+    if not isinstance(found, dict):
+        raise ModelDirError("unsupported_quantization", {"quantization": "unknown"})
+    method = str(found.get("quant_method", "unknown"))
+    kind = str(found.get("bnb_4bit_quant_type", "fp4"))  # bitsandbytes' default
+    if method == "bitsandbytes" and found.get("load_in_4bit") is True and kind == "nf4":
+        return "nf4"
+    if method == "bitsandbytes":
+        method += f" {kind}" if found.get("load_in_4bit") is True else " 8 bit"
+    raise ModelDirError("unsupported_quantization", {"quantization": method[:80]})
+
+
+def _weight_files(path: Path, names: list[str]) -> list[Path]:
+    """The safetensors files in the order transformers would choose them: one file, else the index's shards."""
+    if "model.safetensors" in names:
+        return [path / "model.safetensors"]
+    index = "model.safetensors.index.json"
+    if index not in names:
+        first = next((name for name in names if name.endswith(".safetensors")), None)
+        if first is not None:  # shards without their list
+            raise ModelDirError("missing_shard", {"file": str(path / index), "index": first})
+        raise ModelDirError("no_weights", {"path": str(path)})
+    try:
+        shards = sorted(set(_INDEX.validate_python(_json_object(path / index, "truncated").get("weight_map")).values()))
+    except ValidationError:
+        raise ModelDirError("truncated", {"file": str(path / index), "problem": "it has no weight_map"}) from None
+    for shard in shards:
+        if Path(shard).name != shard or not shard.endswith(".safetensors"):
+            raise ModelDirError("truncated", {"file": str(path / index), "problem": "it lists a strange file name"})
+        if shard not in names:
+            raise ModelDirError("missing_shard", {"file": str(path / shard), "index": index})
+    if not shards:
+        raise ModelDirError("no_weights", {"path": str(path)})
+    return [path / shard for shard in shards]
+
+
+def read_header(file: Path) -> list[Tensor]:
+    """The tensors that a safetensors file lists.
+
+    Raises ModelDirError ``truncated`` where the header cannot be read or the file is not as long as it says.
+    """
+
+    def broken(problem: str) -> ModelDirError:
+        return ModelDirError("truncated", {"file": str(file), "problem": problem})
+
+    size = file.stat().st_size
+    with file.open("rb") as stream:
+        length = int.from_bytes(stream.read(8), "little")
+        if size < 8 or not 2 <= length <= min(_MAX_HEADER, size - 8):
+            raise broken(f"{size:,} bytes, and no safetensors header")
+        raw = stream.read(length)
+    try:
+        header = _OBJECT.validate_json(raw)
+    except ValidationError:
+        raise broken("its header is not JSON") from None
+    tensors, end = [], 0
+    for name, entry in header.items():
+        if name == "__metadata__":
+            continue
+        offsets = entry.get("data_offsets") if isinstance(entry, dict) else None
+        match offsets:
+            case [int(start), int(stop)] if 0 <= start <= stop:
+                pass
+            case _:
+                raise broken("its header has no place for a tensor")
+        end = max(end, stop)
+        assert isinstance(entry, dict)
+        tensors.append(Tensor(name, str(entry.get("dtype")), stop - start))
+    if size != 8 + length + end:
+        raise broken(f"{size:,} bytes where its header says {8 + length + end:,}")
+    return tensors
+
+
+def _check_tensors(tensors: Mapping[str, Tensor], text: _TextConfig) -> None:
+    """Every weight of the language model is there, under whichever prefix the checkpoint uses."""
+    prefix = next(
+        (name.removesuffix("embed_tokens.weight") for name in tensors if name.endswith("embed_tokens.weight")), None
+    )
+    if prefix is None:
+        raise ModelDirError("missing_tensor", {"tensor": "embed_tokens.weight"})
+    for layer in range(text.num_hidden_layers):
+        for linear in _LINEARS:
+            name = f"{prefix}layers.{layer}.{linear}.weight"
+            if name not in tensors:
+                raise ModelDirError("missing_tensor", {"tensor": name})
+
+
+def _check_tokenizer(path: Path, names: list[str]) -> None:
+    for name in (TOKENIZER_FILE, "tokenizer_config.json"):
+        if name not in names:
+            raise ModelDirError("no_tokenizer", {"path": str(path), "file": name})
+        try:
+            _OBJECT.validate_json((path / name).read_bytes())
+        except ValidationError:
+            raise ModelDirError("no_tokenizer", {"path": str(path), "file": f"{name} is not JSON"}) from None
+    if "chat_template.jinja" in names or "chat_template.json" in names:
+        return
+    if "chat_template" not in _json_object(path / "tokenizer_config.json", "bad_config"):
+        raise ModelDirError("no_tokenizer", {"path": str(path), "file": "chat_template.jinja"})
+
+
+# --- memory -----------------------------------------------------------------------------------------------
+
+
+def vram_need(model: ModelDir, window: int, slots: int) -> int:
+    """Bytes of GPU memory for ``slots`` conversations of up to ``window`` tokens: the module's table."""
+    return model.loaded_bytes + WORKING_BYTES + slots * model.slot_bytes(window)
+
+
+def window_that_fits(free_bytes: int, model: ModelDir, slots: int) -> int:
+    """The largest window, in tokens, that fits in ``free_bytes`` with ``slots`` conversations.
+
+    A multiple of 128 (or the model's own limit), at most the model's limit; 0 where not even ``MIN_WINDOW`` fits.
+    """
+    low, high = 0, model.context_limit
+    while low < high:  # slot_bytes grows with the window
+        middle = (low + high + 1) // 2
+        if vram_need(model, middle, slots) <= free_bytes:
+            low = middle
+        else:
+            high = middle - 1
+    window = low if low == model.context_limit else low // _BUCKET * _BUCKET
+    return window if window >= min(MIN_WINDOW, model.context_limit) else 0
+
+
+def default_window(model: ModelDir, free_bytes: int | None, slots: int) -> int:
+    """The context window where none is set: what fits in free VRAM, 8,192 where that is not known.
+
+    Raises ModelDirError ``does_not_fit``.
+    """
+    if free_bytes is None:
+        return min(model.context_limit, DEFAULT_WINDOW)
+    window = window_that_fits(free_bytes, model, slots)
+    if window == 0:
+        check_fit(model, min(MIN_WINDOW, model.context_limit), slots, free_bytes)
+    return window
+
+
+def check_fit(model: ModelDir, window: int, slots: int, free_bytes: int) -> None:
+    """Raises ModelDirError ``does_not_fit`` with what is needed, what is free and the largest window that fits."""
+    needs = vram_need(model, window, slots)
+    if needs > free_bytes:
+        raise ModelDirError(
+            "does_not_fit",
+            {
+                "needs": f"{needs / 2**30:.1f}",
+                "free": f"{free_bytes / 2**30:.1f}",
+                "window": str(window),
+                "largest": str(window_that_fits(free_bytes, model, slots)),
+            },
+        )
+
+
+def _round_up(tokens: int) -> int:
+    return -(-tokens // _BUCKET) * _BUCKET
