@@ -36,10 +36,10 @@ $(READY): pyproject.toml provisioning/constraints.txt
 	@touch $@
 
 locales: $(READY)  ## extract messages from the sources, update the catalogues and compile them
-	$(BIN)/python -m tests.locales_tool
+	$(BIN)/python -m tests.tools.catalogues
 
 picture: $(READY)  ## the README's picture, from the real screen
-	$(BIN)/python -m tests.picture
+	$(BIN)/python -m tests.tools.picture
 
 train: $(READY)  ## train the demo model again (about ten minutes on two cores)
 	$(BIN)/python -m medgemma_tui.demo.train

@@ -64,16 +64,17 @@ def _thousand(socket: Path) -> list[Figure]:
         _bytes, cpu = _bytes_a_second(screen, STREAM_SECONDS)
         echoes = []
         for index in range(KEYS):
-            key = "abcdefghijklmnopqrstuvwxyz"[index % 26]
+            key = chr(0x0410 + index)  # Cyrillic: in no escape sequence and nowhere else on the screen
             pressed = time.perf_counter()
             screen.type(key)
             shown = screen.read(2.0, until=key.encode())
             echoes.append((shown or pressed + 2.0) - pressed)
             screen.read(0.13)
+    p95 = statistics.quantiles(echoes, n=20)[-1]
     return [
         Figure("CPU of the screen, 1,000 turns, streaming", cpu * 100, "% of a core", 15, "at most"),
-        Figure("key echo p95, 1,000 turns, streaming", statistics.quantiles(echoes, n=20)[-1] * 1000, "ms", 50, "at most"),
-    ]  # fmt: skip
+        Figure("key echo p95, 1,000 turns, streaming", p95 * 1000, "ms", 50, "at most"),
+    ]
 
 
 def run() -> list[Figure]:

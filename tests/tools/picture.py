@@ -1,0 +1,82 @@
+"""``make picture``: the README's picture, taken from the real program on a pseudo-terminal after a real question."""
+
+from __future__ import annotations
+
+import sys
+import time
+from pathlib import Path
+
+import pyte
+from rich.color import Color
+from rich.console import Console
+from rich.style import Style
+from rich.text import Text
+
+from medgemma_tui.demo.corpus import GFR_QUESTION
+from tests.benchmarks.terminal import Terminal, terminal
+
+TARGET = Path(__file__).resolve().parents[2] / ".readme" / "screen.svg"
+COLUMNS, ROWS = 120, 36
+
+
+def _colour(name: str) -> Color | None:
+    if name == "default":
+        return None
+    try:
+        return Color.parse(f"#{name}") if len(name) == 6 and not name.isalpha() else Color.parse(name)
+    except Exception:
+        return Color.parse(f"#{name}") if len(name) == 6 else None
+
+
+def _text(screen: pyte.Screen) -> Text:
+    lines = []
+    for row in range(ROWS):
+        line = Text()
+        for column in range(COLUMNS):
+            cell = screen.buffer[row][column]
+            style = Style(
+                color=_colour(cell.fg), bgcolor=_colour(cell.bg), bold=cell.bold, italic=cell.italics,
+                reverse=cell.reverse, underline=cell.underscore,
+            )  # fmt: skip
+            line.append(cell.data, style)
+        lines.append(line)
+    return Text("\n").join(lines)
+
+
+def _wait_for(opened: Terminal, stream: pyte.ByteStream, screen: pyte.Screen, text: str, seconds: float) -> None:
+    end = time.perf_counter() + seconds
+    fed = 0
+    while time.perf_counter() < end:
+        opened.read(0.3)
+        stream.feed(bytes(opened.seen[fed:]))
+        fed = len(opened.seen)
+        if text in "\n".join(screen.display).replace(" ", ""):
+            return
+    raise TimeoutError(f"{text!r} never appeared")
+
+
+def main() -> None:
+    """Ask the GFR question, wait for the answer, write the picture."""
+    screen = pyte.Screen(COLUMNS, ROWS)
+    stream = pyte.ByteStream(screen)
+    with terminal(
+        [sys.executable, "-m", "medgemma_tui", "--demo", "--lang", "zh"], columns=COLUMNS, rows=ROWS
+    ) as opened:
+        opened.read(2.0)
+        opened.type(GFR_QUESTION + "\r")
+        screen.reset()
+        _wait_for(opened, stream, screen, "tok/s", 60.0)
+        opened.read(2.0)
+        screen.reset()
+        stream.feed(bytes(opened.seen))
+    console = Console(
+        record=True, width=COLUMNS, file=Path("/dev/null").open("w"), force_terminal=True, color_system="truecolor"
+    )  # noqa: SIM115
+    console.print(_text(screen), soft_wrap=True, end="")
+    TARGET.parent.mkdir(exist_ok=True)
+    TARGET.write_text(console.export_svg(title="medgemma-tui --demo"))
+    print(f"wrote {TARGET.name}", file=sys.stderr)
+
+
+if __name__ == "__main__":
+    main()
