@@ -10,7 +10,7 @@ from datetime import datetime
 from itertools import count
 from typing import Literal
 
-from medgemma_tui.protocol import ChatMessage, ErrorInfo, Usage
+from medgemma_tui.protocol import ChatChunk, ChatMessage, ErrorInfo, Usage
 
 _ids = count(1)
 
@@ -40,6 +40,27 @@ class Turn:
     def live(self) -> bool:
         """True until the reply has ended."""
         return self.state != "done"
+
+    def take(self, chunk: ChatChunk) -> None:
+        """Add what one chunk of the reply brings. Its ``progress`` is for the caller to word."""
+        self.model = chunk.model or self.model
+        self.usage = chunk.usage or self.usage
+        for choice in chunk.choices:
+            if choice.delta.reasoning:
+                self.reasoning += choice.delta.reasoning
+                self.state = "reasoning"
+            if choice.delta.content:
+                self.answer += choice.delta.content
+                self.state = "answering"
+            self.finish_reason = choice.finish_reason or self.finish_reason
+
+    def end(self, error: ErrorInfo | None = None) -> None:
+        """The reply is over; what came is kept. Ended before its finish without an error, it was stopped."""
+        self.state = "done"
+        self.waiting_for = ""
+        self.error = error
+        if error is None and self.finish_reason is None:
+            self.finish_reason = "cancelled"
 
 
 @dataclass

@@ -1,0 +1,344 @@
+"""The screen's background work: reaching the gateway, telemetry, health, the reply stream, token counts.
+
+Asyncio tasks that post the messages of ``messages.py`` to the app and touch no widget and no state of its.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+from collections.abc import AsyncIterator, Callable, Coroutine
+from pathlib import Path
+from typing import Protocol
+
+from textual.message import Message
+
+from medgemma_tui.protocol import (
+    ChatChunk,
+    ChatRequest,
+    ErrorInfo,
+    Health,
+    ModelCard,
+    Telemetry,
+    TokenizeReply,
+    TokenizeRequest,
+)
+from medgemma_tui.tui import messages
+
+FIRST_BACKOFF_S = 0.1
+LONGEST_BACKOFF_S = 3.0
+HEALTH_EVERY_S = 0.4
+COUNT_AFTER_S = 0.15
+BATCH_S = 0.05
+STARTING_GRACE_S = 30.0
+SILENT_AFTER_S = 30.0
+RESTARTS = 3
+
+
+class Service(Protocol):
+    """What the screen needs of ``client.Client``."""
+
+    async def health(self) -> Health: ...
+    async def model(self) -> ModelCard | None: ...
+    async def tokenize(self, request: TokenizeRequest) -> TokenizeReply: ...
+    def stream(self, request: ChatRequest) -> AsyncIterator[ChatChunk]: ...
+    def telemetry(self) -> AsyncIterator[Telemetry]: ...
+    async def forget(self) -> None: ...
+    async def close(self) -> None: ...
+
+
+class Gateway(Protocol):
+    """Where the gateway is: ``launch.PrivateGateway``, or one that is already there."""
+
+    def start(self) -> Path: ...
+    def exit_code(self) -> int | None: ...
+    def last_log_lines(self, count: int = 5) -> list[str]: ...
+    def stop(self) -> None: ...
+
+
+class ExistingGateway:
+    """A gateway that somebody else runs."""
+
+    def __init__(self, socket: Path) -> None:
+        self._socket = socket
+
+    def start(self) -> Path:
+        """The socket's path."""
+        return self._socket
+
+    def exit_code(self) -> int | None:
+        """Not ours to know."""
+        return None
+
+    def last_log_lines(self, count: int = 5) -> list[str]:
+        """Not ours to read."""
+        return []
+
+    def stop(self) -> None:
+        """Not ours to stop."""
+
+
+def connect(socket: Path) -> Service:
+    """The real client. Imported here, so that the first frame does not wait for httpx."""
+    from medgemma_tui.client import Client
+
+    return Client(socket)
+
+
+class Link:
+    """One gateway, followed for as long as the app runs. ``post`` takes a message to the app."""
+
+    def __init__(
+        self,
+        gateway: Gateway,
+        post: Callable[[Message], object],
+        connector: Callable[[Path], Service] = connect,
+        silent_after_s: float = SILENT_AFTER_S,
+    ) -> None:
+        self._gateway = gateway
+        self._silent_after_s = silent_after_s
+        self._grace_until = 0.0
+        self._post = post
+        self._connector = connector
+        self._service: Service | None = None
+        self._ready = asyncio.Event()  # the client exists
+        self._connected = False
+        self._ever_connected = False
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._reply: asyncio.Task[None] | None = None
+        self._health_wanted = asyncio.Event()
+        self._count_wanted = asyncio.Event()
+        self._count: tuple[int, TokenizeRequest, bool] | None = None
+        self._restarts = 0
+
+    # --- life ---
+
+    def start(self) -> None:
+        """Begin. The gateway is started, reached and watched in the background."""
+        if not isinstance(self._gateway, ExistingGateway):
+            self._grace_until = asyncio.get_running_loop().time() + STARTING_GRACE_S
+        self._spawn(self._open())
+        self._spawn(self._follow())
+        self._spawn(self._watch_health())
+        self._spawn(self._count_loop())
+
+    async def close(self) -> None:
+        """End every task and close the connections; a private gateway ends with them."""
+        for task in [*self._tasks]:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        if self._service is not None:
+            await self._service.close()
+        await asyncio.to_thread(self._gateway.stop)
+
+    def _spawn(self, work: Coroutine[None, None, None]) -> asyncio.Task[None]:
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return task
+
+    async def _reached(self) -> Service:
+        """The client, once there is one; until then the first frame is drawn and httpx is imported."""
+        await self._ready.wait()
+        assert self._service is not None
+        return self._service
+
+    async def _open(self) -> None:
+        try:
+            socket = await asyncio.to_thread(self._gateway.start)
+        except OSError as error:
+            info = ErrorInfo(type="unreachable", message=f"the gateway could not be started: {error}")
+            self._post(messages.Disconnected(info, final=True, detail=str(error)))
+            return
+        self._service = await asyncio.to_thread(self._connector, socket)
+        self._ready.set()
+
+    # --- telemetry: its stream is also how we know that the gateway lives ---
+
+    async def _follow(self) -> None:
+        service = await self._reached()
+        from medgemma_tui.client import ServiceError
+
+        backoff = FIRST_BACKOFF_S
+        while True:
+            error = ErrorInfo(type="interrupted", message="the telemetry stream ended")
+            try:
+                stream = service.telemetry()
+                while True:
+                    async with asyncio.timeout(self._silent_after_s):
+                        telemetry = await anext(stream)
+                    if not self._connected:
+                        self._connected = self._ever_connected = True
+                        backoff = FIRST_BACKOFF_S
+                        self._post(messages.Connected())
+                        self._health_wanted.set()
+                    self._post(messages.TelemetryArrived(telemetry, own_network_sockets()))
+            except ServiceError as failure:
+                error = failure.info
+            except StopAsyncIteration:
+                pass
+            except TimeoutError:
+                error = ErrorInfo(type="interrupted", message="the gateway has gone silent")
+            if await self._gone(error):
+                return
+            await asyncio.sleep(backoff)
+            backoff = min(backoff * 2, LONGEST_BACKOFF_S) if self._ever_connected else FIRST_BACKOFF_S
+
+    async def _gone(self, error: ErrorInfo) -> bool:
+        """Tell the app, restart a private gateway that was killed. True when nothing more can be tried."""
+        was, self._connected = self._connected, False
+        code = self._gateway.exit_code()
+        if code is not None:
+            log = " ".join(self._gateway.last_log_lines(1))
+            if code >= 0 or self._restarts >= RESTARTS:
+                self._post(messages.Disconnected(error, final=True, detail=log or f"exit code {code}"))
+                return True
+            self._restarts += 1
+            await asyncio.to_thread(self._gateway.stop)
+            await asyncio.to_thread(self._gateway.start)
+        if was or not self._starting:
+            self._post(messages.Disconnected(error))
+        return False
+
+    @property
+    def _starting(self) -> bool:
+        """True while a private gateway may still be on its way up, so that no answer is no news."""
+        return not self._ever_connected and asyncio.get_running_loop().time() < self._grace_until
+
+    # --- health ---
+
+    def check_health(self) -> None:
+        """Ask for the service's state now, and again until it is ready."""
+        self._health_wanted.set()
+
+    async def _watch_health(self) -> None:
+        service = await self._reached()
+        from medgemma_tui.client import ServiceError
+
+        while True:
+            await self._health_wanted.wait()
+            try:
+                health = await service.health()
+                model = health.model
+                if health.reason == "ready":
+                    model = model or await service.model()
+                    self._health_wanted.clear()
+                self._post(messages.HealthArrived(health, model))
+            except ServiceError:
+                self._health_wanted.clear()  # the telemetry stream tells when the gateway is back
+            await asyncio.sleep(HEALTH_EVERY_S)
+
+    # --- the reply ---
+
+    def ask(self, turn_id: int, request: ChatRequest) -> None:
+        """Stream the reply to this request as the turn's. One reply at a time."""
+        self._reply = self._spawn(self._stream(turn_id, request))
+
+    def stop_reply(self) -> None:
+        """Leave the reply; the gateway cancels it when we hang up."""
+        if self._reply is not None:
+            self._reply.cancel()
+
+    async def _stream(self, turn_id: int, request: ChatRequest) -> None:
+        service = await self._reached()
+        from medgemma_tui.client import ServiceError
+
+        batch = _Batch(turn_id, self._post)
+        error: ErrorInfo | None = None
+        while True:
+            try:
+                async for chunk in service.stream(request):
+                    batch.add(chunk)
+            except ServiceError as failure:
+                if failure.info.type == "unreachable" and self._starting and self._gateway.exit_code() is None:
+                    await asyncio.sleep(FIRST_BACKOFF_S)
+                    continue
+                error = failure.info
+            finally:
+                batch.flush()
+            self._post(messages.ReplyEnded(turn_id, error))
+            if error is not None:
+                self._health_wanted.set()
+            return
+
+    # --- counting ---
+
+    def count(self, ticket: int, request: TokenizeRequest, *, now: bool = False) -> None:
+        """Count this, soon: the newest request wins, and one is in flight at a time."""
+        self._count = (ticket, request, now)
+        self._count_wanted.set()
+
+    async def _count_loop(self) -> None:
+        service = await self._reached()
+        from medgemma_tui.client import ServiceError
+
+        while True:
+            await self._count_wanted.wait()
+            if self._count is not None and not self._count[2]:
+                await asyncio.sleep(COUNT_AFTER_S)  # what is typed meanwhile is counted with it
+            self._count_wanted.clear()
+            if self._count is None:
+                continue
+            (ticket, request, _now), self._count = self._count, None
+            try:
+                self._post(messages.Counted(ticket, await service.tokenize(request)))
+            except ServiceError as failure:
+                self._post(messages.Counted(ticket, None, failure.info))
+
+    # --- forgetting ---
+
+    def forget(self) -> None:
+        """Drop what the service keeps of this user's conversations."""
+        self._spawn(self._forget())
+
+    async def _forget(self) -> None:
+        service = await self._reached()
+        from medgemma_tui.client import ServiceError
+
+        try:
+            await service.forget()
+            self._post(messages.Forgotten())
+        except ServiceError as failure:
+            self._post(messages.Forgotten(failure.info))
+
+
+class _Batch:
+    """Chunks on their way to the app, at most one message every ``BATCH_S``."""
+
+    def __init__(self, turn_id: int, post: Callable[[Message], object]) -> None:
+        self._turn_id = turn_id
+        self._post = post
+        self._chunks: list[ChatChunk] = []
+        self._timer: asyncio.TimerHandle | None = None
+
+    def add(self, chunk: ChatChunk) -> None:
+        self._chunks.append(chunk)
+        if self._timer is None:
+            self._timer = asyncio.get_running_loop().call_later(BATCH_S, self.flush)
+
+    def flush(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        if self._chunks:
+            chunks, self._chunks = self._chunks, []
+            self._post(messages.ReplyArrived(self._turn_id, chunks))
+
+
+def own_network_sockets() -> int | None:
+    """Sockets this process holds open that are not Unix sockets. None where /proc cannot be read."""
+    held = set()
+    try:
+        for descriptor in os.listdir("/proc/self/fd"):  # noqa: PTH208 - a descriptor may close under us
+            with contextlib.suppress(OSError):
+                target = os.readlink(f"/proc/self/fd/{descriptor}")  # noqa: PTH115
+                if target.startswith("socket:["):
+                    held.add(target[len("socket:[") : -1])
+        if not held:
+            return 0
+        with open("/proc/net/unix", encoding="utf-8", errors="replace") as table:  # noqa: PTH123
+            unix = {fields[6] for fields in map(str.split, table) if len(fields) > 6}
+    except OSError:
+        return None
+    return len(held - unix)

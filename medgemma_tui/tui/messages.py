@@ -1,0 +1,75 @@
+"""What the background work tells the app. Only the app's handlers change state."""
+
+from __future__ import annotations
+
+from textual.message import Message
+
+from medgemma_tui.protocol import ChatChunk, ErrorInfo, Health, ModelCard, Telemetry, TokenizeReply
+
+
+class Connected(Message):
+    """The gateway's telemetry stream is up."""
+
+
+class Disconnected(Message):
+    """The gateway does not answer. ``final`` means that nothing more is tried, ``detail`` the end of its log."""
+
+    def __init__(self, error: ErrorInfo, *, final: bool = False, detail: str = "") -> None:
+        self.error = error
+        self.final = final
+        self.detail = detail
+        super().__init__()
+
+
+class HealthArrived(Message):
+    """The service's state. ``model`` is the model that answers, where there is one."""
+
+    def __init__(self, health: Health, model: ModelCard | None) -> None:
+        self.health = health
+        self.model = model
+        super().__init__()
+
+
+class TelemetryArrived(Message):
+    """One sample. ``own_sockets``: network sockets this process holds, None where it cannot be read."""
+
+    def __init__(self, telemetry: Telemetry, own_sockets: int | None) -> None:
+        self.telemetry = telemetry
+        self.own_sockets = own_sockets
+        super().__init__()
+
+
+class ReplyArrived(Message):
+    """The next chunks of a turn's reply, in order."""
+
+    def __init__(self, turn_id: int, chunks: list[ChatChunk]) -> None:
+        self.turn_id = turn_id
+        self.chunks = chunks
+        super().__init__()
+
+
+class ReplyEnded(Message):
+    """A turn's reply is over; ``error`` is set where it failed."""
+
+    def __init__(self, turn_id: int, error: ErrorInfo | None = None) -> None:
+        self.turn_id = turn_id
+        self.error = error
+        super().__init__()
+
+
+class Counted(Message):
+    """The tokenizer's answer to count number ``ticket``; ``error`` instead where it could not count."""
+
+    def __init__(self, ticket: int, reply: TokenizeReply | None, error: ErrorInfo | None = None) -> None:
+        self.ticket = ticket
+        self.reply = reply
+        self.error = error
+        super().__init__()
+
+
+class Forgotten(Message):
+    """The service dropped what it kept of this user's conversations; ``error`` where it could not say so."""
+
+    def __init__(self, error: ErrorInfo | None = None) -> None:
+        self.error = error
+        super().__init__()
