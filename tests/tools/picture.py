@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import sys
 import time
 from pathlib import Path
@@ -70,8 +71,8 @@ def main() -> None:
         screen.reset()
         stream.feed(bytes(opened.seen))
     console = Console(
-        record=True, width=COLUMNS, file=Path("/dev/null").open("w"), force_terminal=True, color_system="truecolor"
-    )  # noqa: SIM115
+        record=True, width=COLUMNS, file=io.StringIO(), force_terminal=True, color_system="truecolor"
+    )
     console.print(_text(screen), soft_wrap=True, end="")
     TARGET.parent.mkdir(exist_ok=True)
     TARGET.write_text(console.export_svg(title="medgemma-tui --demo"))
