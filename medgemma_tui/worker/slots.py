@@ -1,0 +1,104 @@
+"""Which conversation lies in which slot, and how much of it a new prompt can use. No tensors here.
+
+A slot remembers the token ids whose keys are in the cache and how far back its ring still reaches. After an answer
+the ring has moved on, so a checkpoint (a copy of the ring as it stood at the end of the prompt) lets a later prompt
+start there again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+_BLOCK = 512
+
+
+@dataclass(slots=True)
+class Slot:
+    """One slot's memory. Lengths and positions are tokens."""
+
+    index: int
+    owner: str = ""
+    tokens: list[int] = field(default_factory=list)  # position -> id, for everything in the cache
+    low: int = 0  # the ring holds positions low … len(tokens) - 1
+    saved: int = 0  # the checkpoint can be used for prefixes up to this length; 0: there is none
+    saved_low: int = 0  # the oldest position in the checkpoint's ring
+    busy: bool = False
+    last_used: int = 0  # 0: never
+
+    def forget(self) -> None:
+        """Drop what is known of the conversation (the caller clears the tensors)."""
+        self.tokens, self.owner = [], ""
+        self.low = self.saved = self.saved_low = self.last_used = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Reuse:
+    """Start a prompt in ``slot`` after its first ``length`` tokens, from the checkpoint if ``restore``."""
+
+    slot: Slot
+    length: int
+    restore: bool
+
+
+def common_prefix(a: Sequence[int], b: Sequence[int]) -> int:
+    """How many leading ids are equal. Compares blocks, so long prompts cost microseconds."""
+    end = min(len(a), len(b))
+    start = 0
+    while start < end and list(a[start : start + _BLOCK]) == list(b[start : start + _BLOCK]):
+        start += _BLOCK
+    while start < end and a[start] == b[start]:
+        start += 1
+    return min(start, end)
+
+
+class SlotTable:
+    """Chooses slots, and keeps their books as tokens are written."""
+
+    def __init__(self, count: int, *, window: int, ring: int) -> None:
+        self.slots = [Slot(index) for index in range(count)]
+        self._window, self._ring = window, ring
+        self._clock = 0
+
+    def _reuse(self, slot: Slot, prompt: Sequence[int]) -> Reuse:
+        """The longest prefix of ``prompt`` that the slot can continue from; one token is always left to feed."""
+        common = min(common_prefix(slot.tokens, prompt), len(prompt) - 1)
+        # A query at position n looks back to n - window + 1: those keys must still be in the ring.
+        live = common if max(0, common - self._window + 1) >= slot.low else 0
+        kept = min(common, slot.saved)
+        if kept > live and max(0, kept - self._window + 1) >= slot.saved_low:
+            return Reuse(slot, kept, restore=True)
+        return Reuse(slot, live, restore=False)
+
+    def take(self, owner: str, prompt: Sequence[int]) -> Reuse | None:
+        """Claim a free slot for ``prompt``, or None. Prefixes are matched only within one owner."""
+        free = [slot for slot in self.slots if not slot.busy]
+        if not free:
+            return None
+        matches = [self._reuse(slot, prompt) for slot in free if slot.owner == owner and slot.tokens]
+        best = max(matches, key=lambda match: match.length, default=None)
+        if best is None or best.length == 0:
+            best = Reuse(min(free, key=lambda slot: (slot.last_used, slot.index)), 0, restore=False)
+        slot = best.slot
+        slot.owner, slot.busy = owner, True
+        slot.tokens = list(prompt[: best.length])
+        if best.restore:
+            slot.low = slot.saved_low
+        elif best.length == 0:
+            slot.low = 0
+        slot.saved = min(slot.saved, best.length)  # rows after this are about to be overwritten
+        return best
+
+    def wrote(self, slot: Slot, ids: Sequence[int]) -> None:
+        """``ids`` were fed: their keys are in the cache now."""
+        slot.tokens.extend(ids)
+        slot.low = max(slot.low, len(slot.tokens) - self._ring)
+
+    def saved(self, slot: Slot) -> None:
+        """A checkpoint was taken of the slot as it stands."""
+        slot.saved, slot.saved_low = len(slot.tokens), slot.low
+
+    def release(self, slot: Slot) -> None:
+        """The conversation is over for now; its keys stay until somebody else needs the slot."""
+        self._clock += 1
+        slot.busy, slot.last_used = False, self._clock
