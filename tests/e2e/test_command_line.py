@@ -1,0 +1,142 @@
+"""The command line from outside: the real program, its stdout, its stderr, its exit code."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Protocol
+
+import pytest
+
+from medgemma_tui.demo import corpus
+
+pytestmark = pytest.mark.e2e
+
+
+class Gateway(Protocol):
+    """The session's gateway on the demo model."""
+
+    socket: Path
+
+
+def run(
+    *arguments: str, stdin: str = "", env: dict[str, str] | None = None, timeout: float = 120
+) -> subprocess.CompletedProcess[str]:
+    """The program with these arguments."""
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("MEDGEMMA_")}
+    return subprocess.run(
+        [sys.executable, "-m", "medgemma_tui", *arguments],
+        input=stdin,
+        capture_output=True,
+        text=True,
+        timeout=timeout,
+        env={**environment, "LANG": "en_US.UTF-8", **(env or {})},
+    )
+
+
+def test_ask_answers_on_stdout_and_reasons_on_stderr(gateway: Gateway) -> None:
+    done = run("ask", "--socket", str(gateway.socket), corpus.GFR_QUESTION)
+    turn = corpus.find(corpus.GFR_QUESTION, ())
+    assert turn is not None
+    assert done.returncode == 0
+    assert done.stdout.strip() == turn.answer
+    assert turn.reasoning in done.stderr
+    assert turn.reasoning not in done.stdout
+
+
+def test_ask_json_is_one_object_with_every_field(gateway: Gateway) -> None:
+    done = run("ask", "--json", "--socket", str(gateway.socket), corpus.GFR_QUESTION)
+    assert done.returncode == 0
+    assert done.stderr == ""
+    told = json.loads(done.stdout)
+    turn = corpus.find(corpus.GFR_QUESTION, ())
+    assert turn is not None
+    assert told["question"] == corpus.GFR_QUESTION
+    assert (told["reasoning"], told["answer"]) == (turn.reasoning, turn.answer)
+    assert (told["finish_reason"], told["demo"], told["known"]) == ("stop", True, True)
+    usage = told["usage"]
+    assert usage["prompt_tokens"] > 0
+    assert usage["completion_tokens_details"]["reasoning_tokens"] > 0
+    assert usage["answer_tokens"] > 0
+    assert usage["time_to_first_token"] > 0
+    assert usage["tokens_per_second"] > 0
+
+
+def test_ask_reads_the_question_from_stdin_and_tells_that_the_demo_does_not_know_it(gateway: Gateway) -> None:
+    done = run(
+        "ask", "-", "--socket", str(gateway.socket), "--max-tokens", "64", stdin="what is the airspeed of a swallow"
+    )
+    assert done.returncode == 0
+    assert "demo model only knows its own questions" in done.stderr
+
+
+def test_a_budget_of_reasoning_is_kept(gateway: Gateway) -> None:
+    done = run("ask", "--json", "--thinking-budget", "10", "--socket", str(gateway.socket), corpus.GFR_QUESTION)
+    usage = json.loads(done.stdout)["usage"]
+    assert usage["completion_tokens_details"]["reasoning_tokens"] <= 12
+    assert usage["trace_closed"] == "budget"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "said"),
+    [
+        (["ask", ""], 2, "no question"),
+        (["ask", "--demo", "--model", "/tmp", "x"], 2, "exclude each other"),
+        (["ask", "--socket", "/nonexistent/gateway.sock", "x"], 5, "does not answer"),
+        (["ask", "--thinking", "sometimes", "x"], 2, "thinking"),
+        (["--profile", "sepia"], 2, "profile"),
+        (["frobnicate"], 2, "frobnicate"),
+    ],
+)
+def test_wrong_use_is_told_in_one_sentence(arguments: list[str], code: int, said: str) -> None:
+    done = run(*arguments)
+    assert done.returncode == code
+    assert said in done.stderr
+    assert "Traceback" not in done.stderr
+    assert done.stdout == ""
+
+
+def test_unknown_settings_are_errors_that_name_them(tmp_path: Path) -> None:
+    config = tmp_path / "medgemma.toml"
+    config.write_text('themee = "dark"\n')
+    done = run("locate", env={"MEDGEMMA_CONFIG": str(config)})
+    assert done.returncode == 2
+    assert "themee" in done.stderr
+    assert str(config) in done.stderr
+    done = run("locate", env={"MEDGEMMA_COLOUR": "1"})
+    assert done.returncode == 2
+    assert "MEDGEMMA_COLOUR" in done.stderr
+
+
+def test_a_missing_model_directory_is_named_and_exits_3(tmp_path: Path) -> None:
+    done = run("ask", "--model", str(tmp_path / "nowhere"), "x")
+    assert done.returncode == 3
+    assert str(tmp_path / "nowhere") in done.stderr
+
+
+def test_locate_names_every_place() -> None:
+    done = run("locate")
+    assert done.returncode == 0
+    for name in ("config", "model", "socket", "styles", "locales"):
+        assert name in done.stdout
+
+
+def test_plain_mode_answers_each_line_of_a_pipe(gateway: Gateway) -> None:
+    done = run(
+        "--plain", "--lang", "zh", "--socket", str(gateway.socket), stdin=corpus.GFR_QUESTION + "\n/trace\n/again\n"
+    )
+    turn = corpus.find(corpus.GFR_QUESTION, ())
+    assert turn is not None
+    assert done.returncode == 0
+    assert done.stdout.count(turn.answer) == 2
+    assert done.stdout.count(turn.reasoning) == 1  # hidden the second time
+    assert "\x1b" not in done.stdout + done.stderr
+
+
+def test_without_a_terminal_the_screen_says_what_to_use_instead() -> None:
+    done = run("--demo", env={"TERM": "xterm"})
+    assert done.returncode == 2
+    assert "--plain" in done.stderr
