@@ -1,0 +1,100 @@
+"""The status bar: three statements about the GPU, the model and privacy, fitted to the width."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from medgemma_tui.i18n import _
+from medgemma_tui.safetext import clean_line
+from medgemma_tui.tui.ink import MUTED, TEXT, Ink, Line, Panel
+from medgemma_tui.tui.profile import Profile
+from medgemma_tui.tui.wrap import cells, truncate
+
+Level = Literal["ok", "warn", "bad", "unknown"]
+
+_INKS = {"ok": Ink("ok"), "warn": Ink("warn", bold=True), "bad": Ink("bad", bold=True), "unknown": MUTED}
+
+
+@dataclass(frozen=True, slots=True)
+class Statement:
+    """One statement in the language in use, the most important words first.
+
+    ``short`` is what must still be readable at 80 columns; empty: the text up to its first comma or bracket.
+    """
+
+    text: str
+    level: Level = "unknown"
+    short: str = ""
+
+    @property
+    def brief(self) -> str:
+        """The short form."""
+        if self.short:
+            return self.short
+        ends = [at for mark in "（(，,。;；" if (at := self.text.find(mark)) > 0]
+        return self.text[: min(ends)].rstrip() if ends else self.text
+
+
+class StatusBar(Panel):
+    """``GPU: … │ Model: … │ Privacy: …`` in one row."""
+
+    def __init__(self, profile: Profile, *, id: str | None = None, classes: str | None = None) -> None:
+        super().__init__(id=id, classes=classes)
+        self._glyphs = profile.glyphs
+        nothing = Statement("")
+        self._statements = (nothing, nothing, nothing)
+
+    def show(self, gpu: Statement, model: Statement, privacy: Statement) -> None:
+        """Say these three from now on."""
+        self._statements = (gpu, model, privacy)
+        self.redraw()
+
+    def compose_lines(self, width: int) -> list[Line]:
+        """One line: long forms where they fit, else short ones from the longest on, cut only at last."""
+        glyphs = self._glyphs
+        labels = (_("GPU"), _("Model"), _("Privacy"))
+        heads = [f"{label}: " for label in labels]
+        marks = {"ok": "", "warn": glyphs.warn + " ", "bad": glyphs.bad + " ", "unknown": ""}
+        texts = [marks[item.level] + clean_line(item.text or _("unknown")) for item in self._statements]
+        briefs = [marks[item.level] + clean_line(item.brief or _("unknown")) for item in self._statements]
+        gap = f" {glyphs.bar} "
+        room = width - sum(map(cells, heads)) - 2 * cells(gap)
+        while sum(map(cells, texts)) > room:
+            savings = [cells(text) - cells(brief) for text, brief in zip(texts, briefs, strict=True)]
+            most = max(range(3), key=savings.__getitem__)
+            if savings[most] <= 0:
+                break
+            texts[most] = briefs[most]
+        _share(texts, room, glyphs.ellipsis)
+        line: Line = []
+        for head, text, item in zip(heads, texts, self._statements, strict=True):
+            if line:
+                line.append((gap, MUTED))
+            line += [(head, TEXT), *_demo_stands_out(text, _INKS[item.level])]
+        return [line]
+
+
+def _share(texts: list[str], room: int, ellipsis: str) -> None:
+    """Cut texts, the longest first, until they fit in ``room`` cells together. Those with DEMO are cut last."""
+    while (over := sum(map(cells, texts)) - room) > 0:
+        order = sorted(range(len(texts)), key=lambda at: ("DEMO" in texts[at], -cells(texts[at])))
+        for at in order:
+            floor = 12 if "DEMO" not in texts[at] else cells(texts[at])
+            size = max(min(floor, cells(texts[at])), cells(texts[at]) - over)
+            if size < cells(texts[at]):
+                texts[at] = truncate(texts[at], size, ellipsis)
+                break
+        else:
+            return
+
+
+def _demo_stands_out(text: str, ink: Ink) -> Line:
+    """The word DEMO in its own ink."""
+    parts: Line = []
+    for index, part in enumerate(text.split("DEMO")):
+        if index:
+            parts.append(("DEMO", Ink("demo", bold=True)))
+        if part:
+            parts.append((part, ink))
+    return parts
