@@ -123,12 +123,13 @@ def test_processes_have_owner_program_and_the_worker_is_marked(nvml_stub, probe)
 
 
 def test_a_process_in_both_lists_is_one(nvml_stub, probe):
-    nvml_stub.set("healthy", _0__compute="self:1000 77:?", _0__graphics="self:1000 77:500 88:2000")
+    nvml_stub.set("healthy", _0__compute="self:1000 77:? 99:9", _0__graphics="self:1000 77:500 88:2000 99:?")
     reader = probe()
     assert [(entry["pid"], entry["used_bytes"]) for entry in reader.card()["processes"]] == [
         (88, 2000),
         (reader.pid, 1000),
         (77, 500),
+        (99, 9),
     ]
 
 
