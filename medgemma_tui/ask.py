@@ -8,9 +8,9 @@ import sys
 from pydantic import BaseModel, ConfigDict
 
 from medgemma_tui import i18n, instructions, launch, problems
-from medgemma_tui.cli import ExitCode
 from medgemma_tui.client import ServiceError
 from medgemma_tui.demo import corpus
+from medgemma_tui.exits import ExitCode
 from medgemma_tui.i18n import _
 from medgemma_tui.protocol import ChatMessage, ChatRequest, ErrorBody, ModelCard, Usage
 from medgemma_tui.safetext import clean

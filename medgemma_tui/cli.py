@@ -1,13 +1,14 @@
-"""The command line: one thin function a command. Exit codes are in ``ExitCode``; stdout belongs to the answer."""
+"""The command line: one thin function a command. Exit codes are in ``exits.py``; stdout belongs to the answer."""
 
 from __future__ import annotations
 
 import sys
-from enum import IntEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+from medgemma_tui.exits import ExitCode
 
 if TYPE_CHECKING:
     from medgemma_tui.settings import Settings
@@ -18,18 +19,6 @@ app = typer.Typer(
     rich_markup_mode=None,
     context_settings={"max_content_width": 100},
 )
-
-
-class ExitCode(IntEnum):
-    """What the exit status means, for every command."""
-
-    OK = 0
-    FAILED = 1
-    USAGE = 2
-    MODEL_INVALID = 3
-    OUT_OF_MEMORY = 4
-    SERVICE_LOST = 5
-    INTERRUPTED = 130
 
 
 Demo = Annotated[bool, typer.Option("--demo", help="Use the embedded demo model. DEMO, NOT MEDICAL.")]

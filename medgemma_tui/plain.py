@@ -16,10 +16,10 @@ from datetime import datetime
 from functools import partial
 
 from medgemma_tui import i18n, instructions, launch, problems
-from medgemma_tui.cli import ExitCode
 from medgemma_tui.client import Client, ServiceError
 from medgemma_tui.clinical import budget
 from medgemma_tui.demo import corpus
+from medgemma_tui.exits import ExitCode
 from medgemma_tui.i18n import N_, _
 from medgemma_tui.protocol import ChatRequest, ErrorInfo, ModelCard, TokenizeRequest
 from medgemma_tui.safetext import clean

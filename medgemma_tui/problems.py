@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 
-from medgemma_tui.cli import ExitCode
+from medgemma_tui.exits import ExitCode
 from medgemma_tui.i18n import N_, _
 from medgemma_tui.protocol import ErrorInfo, Health, Progress
 from medgemma_tui.safetext import clean_line

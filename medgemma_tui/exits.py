@@ -1,0 +1,17 @@
+"""Exit codes of every command."""
+
+from __future__ import annotations
+
+from enum import IntEnum
+
+
+class ExitCode(IntEnum):
+    """What the exit status means, for every command."""
+
+    OK = 0
+    FAILED = 1
+    USAGE = 2
+    MODEL_INVALID = 3
+    OUT_OF_MEMORY = 4
+    SERVICE_LOST = 5
+    INTERRUPTED = 130
