@@ -5,6 +5,7 @@ Every failure is a ``ServiceError`` with the gateway's typed reason; none of htt
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -57,6 +58,8 @@ class Client:
             transport=httpx.AsyncHTTPTransport(uds=str(socket)),
             base_url="http://gateway",
             timeout=httpx.Timeout(30.0, connect=5.0),
+            # One conversation's prefix cache is found again by this, whichever connection a call takes.
+            headers={"X-Medgemma-Session": secrets.token_hex(8)},
             trust_env=False,
         )
 

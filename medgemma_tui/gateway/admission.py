@@ -1,0 +1,149 @@
+"""Who may ask now, who waits, and in which order: fair between users, bounded, and told its position.
+
+At most ``slots`` requests are with the engine; at most ``queue_limit`` wait here. The n-th request of one user
+never stands before the n-th of another, so one user's pile of questions delays the others by one each.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections import Counter
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from medgemma_tui.gateway.board import FINAL, Board, Signal
+from medgemma_tui.http_errors import ApiError, queue_full
+from medgemma_tui.protocol import Progress
+
+_RETRY_S = 5.0
+"""What a reply is taken to last while none has been measured."""
+
+
+@dataclass(eq=False, slots=True)
+class Ticket:
+    """One request: from its coming until its reply has ended. ``patient`` ones also wait for a model to be ready."""
+
+    uid: int
+    patient: bool
+    number: int
+    admitted_at: float | None = None
+
+
+class Admission:
+    """The gateway's queue."""
+
+    def __init__(
+        self, slots: int, queue_limit: int, board: Board, signal: Signal, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._slots = slots
+        self._limit = queue_limit
+        self._board = board
+        self._signal = signal
+        self._clock = clock
+        self._waiting: list[Ticket] = []
+        self._active: set[Ticket] = set()
+        self._numbers = 0
+        self._mean_s = _RETRY_S  # of the last replies, exponentially
+
+    @property
+    def waiting(self) -> int:
+        """Requests in the queue."""
+        return len(self._waiting)
+
+    @property
+    def active(self) -> int:
+        """Requests with the engine."""
+        return len(self._active)
+
+    @contextmanager
+    def ticket(self, uid: int, *, patient: bool) -> Iterator[Ticket]:
+        """Join the queue; leaving the block leaves the queue or gives the place at the engine back.
+
+        Raises ApiError: 503 where the model is not ready and the request does not want to wait for it (or waiting
+        is no use), 429 where the queue is full.
+        """
+        if not self._board.ready and (not patient or self._board.health.reason in FINAL):
+            raise self._board.refusal()
+        free = self._board.ready and not self._waiting and len(self._active) < self._slots
+        if not free and len(self._waiting) >= self._limit:
+            raise self._full()
+        self._numbers += 1
+        ticket = Ticket(uid, patient, self._numbers)
+        self._waiting.append(ticket)
+        try:
+            yield ticket
+        finally:
+            self._leave(ticket)
+
+    async def turn(self, ticket: Ticket) -> AsyncIterator[Progress]:
+        """What the ticket waits for, each time that changes; ends when it is admitted.
+
+        Raises ApiError (503) when the model is no longer ready and the ticket is not a patient one, or the model
+        will not become ready.
+        """
+        told: Progress | None = None
+        while not self._admit(ticket):
+            health = self._board.health
+            if not self._board.ready and (not ticket.patient or health.reason in FINAL):
+                raise self._board.refusal()
+            position = self.position(ticket)
+            if self._board.ready:
+                progress = Progress(phase="queued", position=position)
+            else:
+                progress = Progress(phase="loading", position=position, percent=health.percent)
+            if progress == told:
+                await self._signal.wait()
+            else:  # telling takes time; look again before waiting
+                told = progress
+                yield progress
+
+    def put_back(self, ticket: Ticket) -> None:
+        """The engine was gone before it took the request: to the queue again, at its old place."""
+        self._active.discard(ticket)
+        ticket.admitted_at = None
+        if ticket not in self._waiting:
+            self._waiting.append(ticket)
+        self._signal.fire()
+
+    def position(self, ticket: Ticket) -> int:
+        """The ticket's place in the queue; 1 is next."""
+        return self._order().index(ticket) + 1
+
+    def _order(self) -> list[Ticket]:
+        """The waiting tickets, next first: by how many of its user stand before it, then by age."""
+        ahead = Counter(ticket.uid for ticket in self._active)
+        ranked = []
+        for ticket in sorted(self._waiting, key=lambda ticket: ticket.number):
+            ranked.append((ahead[ticket.uid], ticket.number, ticket))
+            ahead[ticket.uid] += 1
+        return [ticket for _rank, _number, ticket in sorted(ranked, key=lambda item: item[:2])]
+
+    def _admit(self, ticket: Ticket) -> bool:
+        """Give free places out in order; whether the ticket has one.
+
+        Whoever looks gives all of them out, so that a ticket whose client does not read cannot hold up the queue.
+        """
+        while self._board.ready and self._waiting and len(self._active) < self._slots:
+            first = self._order()[0]
+            self._waiting.remove(first)
+            self._active.add(first)
+            first.admitted_at = self._clock()
+            self._signal.fire()
+        return ticket in self._active
+
+    def _leave(self, ticket: Ticket) -> None:
+        if ticket in self._active:
+            self._active.discard(ticket)
+            if ticket.admitted_at is not None:
+                self._mean_s += 0.2 * (self._clock() - ticket.admitted_at - self._mean_s)
+        else:
+            self._waiting.remove(ticket)
+        if self._waiting:
+            self._signal.fire()
+
+    def _full(self) -> ApiError:
+        position = len(self._waiting) + 1
+        wait_s = self._mean_s * position / self._slots
+        return queue_full(position, min(120, max(1, math.ceil(wait_s))))

@@ -1,0 +1,230 @@
+"""The gateway's routes, and what they share."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import logging
+import os
+import traceback
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass
+
+from prometheus_client import CONTENT_TYPE_LATEST
+from pydantic import BaseModel
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response, StreamingResponse
+from starlette.routing import Route
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from medgemma_tui.gateway.admission import Admission
+from medgemma_tui.gateway.board import Board, Signal
+from medgemma_tui.gateway.chat import Chat
+from medgemma_tui.gateway.metrics import Metrics
+from medgemma_tui.gateway.peers import Peer, PeerGate, Policy
+from medgemma_tui.gateway.sessions import Sessions
+from medgemma_tui.gateway.upstream import EngineLost, EngineUnreachable, Upstream, refusal
+from medgemma_tui.http_errors import ApiError, error_handler, error_response, read_body
+from medgemma_tui.protocol import MAX_BODY_BYTES, PrivacyFacts, ServiceSample, SessionBody, Telemetry, TokenizeRequest
+from medgemma_tui.settings import Settings
+from medgemma_tui.telemetry import host
+from medgemma_tui.telemetry.sampler import Sampler
+
+log = logging.getLogger(__name__)
+
+_SAMPLE_S = 2.0
+
+
+@dataclass(frozen=True, slots=True)
+class Gateway:
+    """The parts that the routes use. ``worker_pid`` gives the worker's process id while it runs."""
+
+    settings: Settings
+    signal: Signal
+    board: Board
+    upstream: Upstream
+    worker_pid: Callable[[], int | None]
+
+    def application(self, policy: Policy) -> Application:
+        """The application for callers whom ``policy`` allows."""
+        return Application(self, policy)
+
+
+class Application:
+    """The ASGI application with its queue, sessions, metrics and sampler. ``start`` and ``stop`` on its loop."""
+
+    def __init__(self, gateway: Gateway, policy: Policy) -> None:
+        settings = gateway.settings
+        self._gateway = gateway
+        self._upstream = gateway.upstream
+        self._board = gateway.board
+        self._sessions = Sessions(settings.session_max_bytes, settings.session_ttl_s)
+        self._body_limit = max(MAX_BODY_BYTES, 2 * settings.session_max_bytes)
+        self._admission = Admission(settings.slots, settings.queue_limit, gateway.board, gateway.signal)
+        self._metrics = Metrics(
+            lambda: (self._board.health, self._admission.waiting, self._admission.active, len(self._sessions))
+        )
+        self._sampler = Sampler(settings.telemetry_interval_s, worker_pid=gateway.worker_pid, extra=self._sample)
+        chat = Chat(self._admission, gateway.board, gateway.signal, gateway.upstream, self._metrics)
+        routes = [
+            Route("/v1/chat/completions", chat, methods=["POST"]),
+            Route("/tokenize", self._tokenize, methods=["POST"]),
+            Route("/v1/models", self._models, methods=["GET"]),
+            Route("/health", self._health, methods=["GET"]),
+            Route("/metrics", self._page, methods=["GET"]),
+            Route("/v1/telemetry", self._telemetry, methods=["GET"]),
+            Route("/v1/session", self._session, methods=["PUT", "GET", "DELETE"]),
+        ]
+        handlers = {ApiError: error_handler, HTTPException: _routing_error}
+        self._app: ASGIApp = Quiet(PeerGate(Starlette(routes=routes, exception_handlers=handlers), policy))
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """One request."""
+        await self._app(scope, receive, send)
+
+    def start(self) -> None:
+        """Start the sampler."""
+        self._sampler.start()
+
+    async def stop(self) -> None:
+        """End telemetry streams, wipe parked conversations."""
+        self._sessions.drop_all()
+        await asyncio.to_thread(self._sampler.stop)
+
+    async def _health(self, _request: Request) -> Response:
+        health = self._board.health
+        return _json(health, status=200 if health.status == "ok" else 503)
+
+    async def _tokenize(self, request: Request) -> Response:
+        return await self._pass_on(request, "POST", "/tokenize", await read_body(request, TokenizeRequest))
+
+    async def _models(self, request: Request) -> Response:
+        return await self._pass_on(request, "GET", "/v1/models")
+
+    async def _pass_on(self, request: Request, method: str, path: str, body: BaseModel | None = None) -> Response:
+        try:
+            answer = await self._upstream.call(method, path, body, owner=_owner(request))
+        except (EngineUnreachable, EngineLost):
+            raise self._board.refusal() if not self._board.ready else _lost() from None
+        if answer.status >= 400:
+            raise refusal(answer)
+        return Response(answer.body, status_code=answer.status, media_type="application/json")
+
+    async def _page(self, _request: Request) -> Response:
+        return Response(self._metrics.text(await self._current()), headers={"Content-Type": CONTENT_TYPE_LATEST})
+
+    async def _current(self) -> Telemetry | None:
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_SAMPLE_S):
+                return await self._sampler.current()
+        return None
+
+    async def _telemetry(self, _request: Request) -> Response:
+        async def events() -> AsyncIterator[bytes]:
+            async with contextlib.aclosing(self._sampler.subscribe()) as samples:
+                async for sample in samples:
+                    yield b"data: %b\n\n" % sample.model_dump_json(exclude_none=True).encode()
+
+        return StreamingResponse(events(), media_type="text/event-stream", headers={"Cache-Control": "no-store"})
+
+    async def _session(self, request: Request) -> Response:
+        calls = {"PUT": self._put_session, "DELETE": self._delete_session}
+        return await calls.get(request.method, self._get_session)(request)
+
+    async def _put_session(self, request: Request) -> Response:
+        body = await read_body(request, SessionBody, limit=self._body_limit)
+        self._sessions.park(_peer(request).uid, body)
+        return Response(status_code=204)
+
+    async def _get_session(self, request: Request) -> Response:
+        return _json(self._sessions.get(_peer(request).uid))
+
+    async def _delete_session(self, request: Request) -> Response:
+        """Forget the parked conversation, and have the worker forget what it keeps of this owner's."""
+        self._sessions.drop(_peer(request).uid)
+        if self._gateway.settings.engine_socket is None:
+            try:
+                answer = await self._upstream.call("DELETE", "/v1/session", owner=_owner(request), timeout_s=5.0)
+                if answer.status >= 400:
+                    raise refusal(answer)
+            except (EngineUnreachable, EngineLost):  # a worker that is gone keeps nothing
+                log.info("no worker to tell that a conversation is forgotten")
+        return Response(status_code=204)
+
+    def _sample(self) -> tuple[ServiceSample, PrivacyFacts]:
+        """Our part of a telemetry sample. Called on the sampling thread; reads figures only."""
+        pid = self._gateway.worker_pid()
+        service = ServiceSample(
+            queued=self._admission.waiting,
+            active=self._admission.active,
+            parked_sessions=len(self._sessions),
+            worker_pid=pid,
+            worker_rss=None if pid is None else host.rss(pid),
+            tokens_per_second=self._metrics.rate.value(),
+        )
+        privacy = PrivacyFacts(
+            gateway_inet_sockets=host.inet_sockets(os.getpid()),
+            worker_inet_sockets=None if pid is None else host.inet_sockets(pid),
+        )
+        return service, privacy
+
+
+class Quiet:
+    """The outermost layer: an error that nobody expected is told by its kind and place, never by its text.
+
+    Its text, and uvicorn's traceback with it, could quote what a person asked.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """One request."""
+        started = False
+
+        async def watched(message: Message) -> None:
+            nonlocal started
+            started = started or message["type"] == "http.response.start"
+            await send(message)
+
+        try:
+            await self._app(scope, receive, watched)
+        except Exception as error:
+            frame = traceback.extract_tb(error.__traceback__)[-1]
+            log.error("%s in %s line %s (%s)", type(error).__name__, frame.filename, frame.lineno, frame.name)
+            failure = ApiError(500, "internal_error", "the gateway failed; its log names the place")
+            if started:
+                await send({"type": "http.response.body", "body": b"data: %b\n\n" % failure.body(), "more_body": False})
+            else:
+                await error_response(failure)(scope, receive, send)
+
+
+def _peer(request: Request) -> Peer:
+    peer: Peer = request.scope["state"]["peer"]
+    return peer
+
+
+def _owner(request: Request) -> str:
+    return _peer(request).owner(request.headers.get("x-medgemma-session"))
+
+
+def _json(body: BaseModel, status: int = 200) -> Response:
+    return Response(body.model_dump_json(exclude_none=True), status_code=status, media_type="application/json")
+
+
+def _lost() -> ApiError:
+    return ApiError(503, "worker_lost", "the model process does not answer", retry_after_s=1)
+
+
+async def _routing_error(request: Request, error: Exception) -> Response:
+    """404 and 405 in OpenAI's shape."""
+    if not isinstance(error, HTTPException):
+        raise error
+    kind = {404: "not_found", 405: "method_not_allowed"}.get(error.status_code, "invalid_request_error")
+    what = json.dumps(f"{request.method} {request.url.path}"[:120])
+    response = error_response(ApiError(error.status_code, kind, f"there is no {what} here", code=kind))
+    response.headers.update(error.headers or {})
+    return response

@@ -1,0 +1,83 @@
+"""What is known of the engine now, and a way to be told when anything changes."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+
+from medgemma_tui.http_errors import ApiError
+from medgemma_tui.protocol import Health, HealthReason
+
+FINAL: frozenset[HealthReason] = frozenset({"model_invalid", "failed"})
+"""Reasons that waiting does not cure."""
+
+_SENTENCES: dict[HealthReason, str] = {
+    "starting": "the model process is starting",
+    "loading": "the model is loading",
+    "worker_lost": "the model process is gone and is being restarted",
+    "out_of_memory": "the model process ran out of memory and is being restarted",
+    "model_invalid": "the model cannot be loaded",
+    "failed": "the model could not be kept running",
+    "audit_full": "the audit log cannot take another record",
+}
+
+
+class Signal:
+    """Wakes everybody who waits, once a change. Those who wait look again at what they wait for."""
+
+    def __init__(self) -> None:
+        self._event = asyncio.Event()
+
+    def fire(self) -> None:
+        """Something changed."""
+        event, self._event = self._event, asyncio.Event()
+        event.set()
+
+    async def wait(self) -> None:
+        """Until the next change."""
+        await self._event.wait()
+
+
+class Board:
+    """The engine's health as last told by who watches it."""
+
+    def __init__(self, signal: Signal, clock: Callable[[], float] = time.monotonic) -> None:
+        self._signal = signal
+        self._clock = clock
+        self._health = Health(status="not_ready", reason="starting")
+        self._retry_at: float | None = None
+
+    @property
+    def health(self) -> Health:
+        """The health now, with the seconds left until a restart."""
+        if self._retry_at is None:
+            return self._health
+        left = max(0.0, self._retry_at - self._clock())
+        return self._health.model_copy(update={"retry_in_s": round(left, 2)})
+
+    @property
+    def ready(self) -> bool:
+        """True while questions can be answered."""
+        return self._health.status == "ok"
+
+    def put(self, health: Health, *, retry_in_s: float | None = None) -> None:
+        """The health from now on; wakes those who wait if it differs."""
+        changed = health != self._health
+        self._health = health
+        self._retry_at = None if retry_in_s is None else self._clock() + retry_in_s
+        if changed:
+            self._signal.fire()
+
+    def refusal(self) -> ApiError:
+        """503 with the typed reason why nothing can be answered now."""
+        health = self.health
+        retry = None if health.reason in FINAL else max(1, round(health.retry_in_s or 0) + 1)
+        return ApiError(
+            503,
+            health.reason,
+            health.detail or _SENTENCES.get(health.reason, health.reason),
+            code=health.code or health.reason,
+            percent=health.percent,
+            retry_after_s=retry,
+        )

@@ -1,0 +1,210 @@
+"""``POST /v1/chat/completions``: from the body's checks through the queue to the engine, and its reply back."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import secrets
+import time
+from collections.abc import Coroutine
+
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
+
+from medgemma_tui.gateway.admission import Admission
+from medgemma_tui.gateway.board import Board, Signal
+from medgemma_tui.gateway.metrics import Metrics
+from medgemma_tui.gateway.peers import Peer
+from medgemma_tui.gateway.upstream import EngineLost, EngineUnreachable, Event, Upstream, refusal
+from medgemma_tui.http_errors import ApiError, read_body
+from medgemma_tui.protocol import ChatChunk, ChatRequest, Progress
+
+log = logging.getLogger(__name__)
+
+BODY_S = 30.0
+"""Seconds that a body may take to come."""
+STALL_S = 60.0
+"""Seconds that a client may leave a full buffer unread before its place at the engine is given to another."""
+_RETRY_S = 0.2
+_VERDICT_S = 1.0
+
+
+class Chat:
+    """The endpoint, as an ASGI application."""
+
+    def __init__(
+        self, admission: Admission, board: Board, signal: Signal, upstream: Upstream, metrics: Metrics
+    ) -> None:
+        self._admission = admission
+        self._board = board
+        self._signal = signal
+        self._upstream = upstream
+        self._metrics = metrics
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request. Raises ApiError while nothing has been sent."""
+        peer: Peer = scope["state"]["peer"]
+        request = Request(scope, receive)
+        out = _Out(scope, receive, send, peer)
+        outcome = "error"
+        try:
+            chat = await body_in_time(request)
+            owner = peer.owner(request.headers.get("x-medgemma-session"))
+            stayed = await until_hangup(receive, self._answer(chat, peer, owner, out))
+            outcome = "ok" if stayed else "cancelled"
+        except ApiError as error:
+            outcome = error.type
+            log.info("%s: refused or failed: %s", peer.name, error.type)
+            if not out.started:
+                raise
+            await out.fail(error)
+        finally:
+            self._metrics.count(outcome)
+
+    async def _answer(self, chat: ChatRequest, peer: Peer, owner: str, out: _Out) -> None:
+        began = time.monotonic()
+        reply = self._stream if chat.stream else self._whole
+        with self._admission.ticket(peer.uid, patient=chat.wait) as ticket:
+            while True:
+                async for progress in self._admission.turn(ticket):
+                    if chat.wait and chat.stream:
+                        await out.progress(progress)
+                try:
+                    await reply(chat, owner, out, began)
+                    return
+                except EngineUnreachable:
+                    if not chat.wait:
+                        raise await self._lost() from None
+                    await asyncio.sleep(_RETRY_S)
+                    self._admission.put_back(ticket)
+                except EngineLost as error:
+                    log.warning("the engine was lost while it answered: %s", error)
+                    raise await self._lost() from None
+
+    async def _whole(self, chat: ChatRequest, owner: str, out: _Out, began: float) -> None:
+        answer = await self._upstream.call("POST", "/v1/chat/completions", chat, owner=owner, timeout_s=None)
+        if answer.status != 200:
+            raise refusal(answer)
+        reply = self._upstream.whole(answer)
+        self._note(reply, began, first=False)
+        await out.whole(reply.data)
+
+    async def _stream(self, chat: ChatRequest, owner: str, out: _Out, began: float) -> None:
+        wants_usage = chat.wait or (chat.stream_options is not None and chat.stream_options.include_usage)
+        first = True
+        async with self._upstream.events(chat, owner) as reads:
+            await out.start()
+            async for events in reads:
+                passed: list[bytes] = []
+                for event in events:
+                    self._note(event, began, first=first and event.has_text)
+                    first = first and not event.has_text
+                    if event.error is not None:
+                        await out.write(passed)
+                        raise ApiError(500, event.error.type, event.error.message)
+                    if (chat.wait or not event.only_progress) and (wants_usage or not event.only_usage):
+                        passed.append(event.data)
+                await out.write(passed)
+        await out.done()
+
+    def _note(self, event: Event, began: float, *, first: bool) -> None:
+        if first:
+            self._metrics.first_token(time.monotonic() - began)
+        if event.has_text:
+            self._metrics.rate.add(1)
+        if event.usage is not None:
+            self._metrics.usage(event.usage)
+
+    async def _lost(self) -> ApiError:
+        """Why the engine is gone, as far as it is known a moment later: a stream breaks before its process's end."""
+        try:
+            async with asyncio.timeout(_VERDICT_S):
+                while self._board.ready:
+                    await self._signal.wait()
+        except TimeoutError:
+            pass
+        if self._board.health.reason in ("out_of_memory", "model_invalid", "failed"):
+            return self._board.refusal()
+        return ApiError(503, "worker_lost", "the model process was lost before its answer was whole", retry_after_s=1)
+
+
+async def body_in_time(request: Request) -> ChatRequest:
+    """The request's body. Raises ApiError, 408 where it takes too long to come."""
+    try:
+        async with asyncio.timeout(BODY_S):
+            return await read_body(request, ChatRequest)
+    except TimeoutError:
+        raise ApiError(408, "timeout", "the body took too long to come", code="body_timeout") from None
+
+
+async def until_hangup(receive: Receive, work: Coroutine[None, None, None]) -> bool:
+    """Do the work; False where the client hung up first, and the work was cancelled."""
+    working = asyncio.ensure_future(work)
+    watching = asyncio.ensure_future(_hangup(receive))
+    try:
+        await asyncio.wait({working, watching}, return_when=asyncio.FIRST_COMPLETED)
+        if working.done():
+            working.result()
+            return True
+        return False
+    finally:
+        for task in (working, watching):
+            task.cancel()
+        await asyncio.gather(working, watching, return_exceptions=True)
+
+
+async def _hangup(receive: Receive) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass
+
+
+class _Out:
+    """The reply on its way to the client. Each write waits until the client has read enough of the last."""
+
+    def __init__(self, scope: Scope, receive: Receive, send: Send, peer: Peer) -> None:
+        self._scope, self._receive, self._send, self._peer = scope, receive, send, peer
+        self._id = f"chatcmpl-{secrets.token_hex(8)}"
+        self._created = int(time.time())
+        self.started = False
+
+    async def whole(self, body: bytes) -> None:
+        """The whole reply, as JSON."""
+        self.started = True
+        await Response(body, media_type="application/json")(self._scope, self._receive, self._send)
+
+    async def start(self) -> None:
+        """Begin the stream, once."""
+        if not self.started:
+            self.started = True
+            headers = [(b"content-type", b"text/event-stream; charset=utf-8"), (b"cache-control", b"no-store")]
+            await self._send({"type": "http.response.start", "status": 200, "headers": headers})
+
+    async def progress(self, progress: Progress) -> None:
+        """A ``progress`` chunk of the gateway's own."""
+        await self.start()
+        chunk = ChatChunk(id=self._id, created=self._created, progress=progress)
+        await self.write([chunk.model_dump_json(exclude_none=True).encode()])
+
+    async def write(self, payloads: list[bytes]) -> None:
+        """These events, in one piece."""
+        if payloads:
+            await self._push(b"".join(b"data: %b\n\n" % payload for payload in payloads))
+
+    async def done(self) -> None:
+        """The ordinary end."""
+        await self._push(b"data: [DONE]\n\n", more=False)
+
+    async def fail(self, error: ApiError) -> None:
+        """The other end: an error event."""
+        await self._push(b"data: %b\n\n" % error.body(), more=False)
+
+    async def _push(self, body: bytes, *, more: bool = True) -> None:
+        try:
+            async with asyncio.timeout(STALL_S):
+                await self._send({"type": "http.response.body", "body": body, "more_body": more})
+        except TimeoutError:
+            log.warning("%s did not read its reply for %.0f s; dropped", self._peer.name, STALL_S)
+            self._peer.abort()
+            await asyncio.sleep(_VERDICT_S)  # the hang-up that this makes ends us here
+            raise ApiError(408, "timeout", "the client does not read") from None

@@ -1,0 +1,175 @@
+"""The gateway as a process: its socket, its worker, its end."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+import signal
+import socket as sockets
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import uvicorn
+import uvloop
+
+from medgemma_tui import model_dir
+from medgemma_tui.gateway.app import Gateway
+from medgemma_tui.gateway.board import Board, Signal
+from medgemma_tui.gateway.engine import EngineWatch
+from medgemma_tui.gateway.launch import model_directory, worker_command
+from medgemma_tui.gateway.listen import Listener, ListenError
+from medgemma_tui.gateway.peers import PeerProtocol, own_policy
+from medgemma_tui.gateway.supervisor import GatewayExit, RestartBudget, Supervisor
+from medgemma_tui.gateway.upstream import Upstream
+from medgemma_tui.protocol import Health
+from medgemma_tui.settings import Settings
+
+log = logging.getLogger(__name__)
+
+_CONNECTIONS = 400
+"""Connections at once; each stream takes two descriptors of the usual 1,024."""
+_LAST_WORDS_S = 2
+
+
+def run(settings: Settings, *, socket: Path, private: bool) -> int:
+    """Serve on ``socket`` until told to end; the exit code is a ``GatewayExit``.
+
+    ``private``: for this user only whatever ``socket_mode`` says, ends with the end of standard input, and stays
+    to explain a model that cannot be loaded; otherwise that ends it, for the service manager to see.
+    """
+    _log_to_stderr()
+    mode = 0o600 if private else int(settings.socket_mode, 8)
+    try:
+        with Listener(socket, mode) as listener, asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            return runner.run(_serve(settings, listener, private=private))
+    except ListenError as error:
+        log.error("%s", error)
+        return GatewayExit.NO_SOCKET
+
+
+async def _serve(settings: Settings, listener: Listener, *, private: bool) -> int:
+    changed = Signal()
+    board = Board(changed)
+    foreign = settings.engine_socket is not None
+    upstream = Upstream(settings.engine_socket or listener.worker_socket, foreign=foreign)
+    engine: EngineWatch | Supervisor
+    if foreign:
+        engine = EngineWatch(upstream, board)
+    else:
+        budget = RestartBudget(settings.restart_limit, settings.restart_window_s)
+        command = worker_command(settings, listener.worker_socket)
+        directory = model_directory(settings)
+        engine = Supervisor(command, board, budget, check=lambda: model_dir.inspect(directory))
+    group = listener.group if not private and settings.socket_mode == "0660" else None
+    gateway = Gateway(settings, changed, board, upstream, lambda: engine.pid)
+    application = gateway.application(own_policy(group))
+    server = _Server(
+        uvicorn.Config(
+            application,
+            http=PeerProtocol,
+            ws="none",
+            lifespan="off",
+            log_config=None,
+            access_log=False,
+            proxy_headers=False,
+            server_header=False,
+            date_header=False,
+            limit_concurrency=_CONNECTIONS,
+            timeout_keep_alive=75,
+            timeout_graceful_shutdown=_LAST_WORDS_S,
+        )
+    )
+    application.start()
+    told = asyncio.Event()
+    _end_when_told(told, stdin=private)
+    ending = asyncio.ensure_future(told.wait())
+    serving = asyncio.ensure_future(server.serve(sockets=[listener.socket]))
+    running = asyncio.ensure_future(engine.run())
+    announcing = asyncio.ensure_future(_announce(board, changed))
+    log.info("listening on %s", listener.path)
+    _notify("READY=1")
+    code = 0
+    try:
+        waiting = {ending, serving, running}
+        while not (ending.done() or serving.done()):
+            await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+            if running in waiting and running.done():
+                waiting.discard(running)
+                code = running.result()
+                if not (private and code == GatewayExit.MODEL_INVALID):
+                    break
+        return GatewayExit.OK if ending.done() else code
+    finally:
+        log.info("ending")
+        _notify("STOPPING=1")
+        announcing.cancel()
+        if board.health.reason not in ("failed", "model_invalid"):
+            board.put(Health(status="not_ready", reason="failed", detail="the gateway is ending"))
+        # The worker first: its open streams end with an error event, and then their connections can close.
+        running.cancel()
+        ending.cancel()
+        await asyncio.gather(running, ending, application.stop(), return_exceptions=True)
+        server.should_exit = True
+        await asyncio.gather(serving, announcing, return_exceptions=True)
+        await upstream.aclose()
+
+
+class _Server(uvicorn.Server):
+    """uvicorn without its signal handlers: the end has more to it than the server's."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Leave the signals alone."""
+        yield
+
+
+def _end_when_told(told: asyncio.Event, *, stdin: bool) -> None:
+    """Set ``told`` at SIGTERM and SIGINT, and at the end of standard input where that holds us."""
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        loop.add_signal_handler(number, told.set)
+    if stdin:
+        # A thread, because standard input may be anything: a pipe, a terminal, /dev/null.
+        threading.Thread(target=_read_stdin, args=(loop, told), name="stdin", daemon=True).start()
+
+
+def _read_stdin(loop: asyncio.AbstractEventLoop, told: asyncio.Event) -> None:
+    with contextlib.suppress(OSError):
+        while os.read(0, 4096):
+            pass
+    with contextlib.suppress(RuntimeError):  # the loop has ended meanwhile
+        loop.call_soon_threadsafe(told.set)
+
+
+async def _announce(board: Board, changed: Signal) -> None:
+    """Log each state of the engine, and tell systemd."""
+    reason = ""
+    while True:
+        health = board.health
+        if health.reason != reason:
+            log.info("%s -> %s", reason or "begin", health.reason)
+            reason = health.reason
+        percent = "" if health.percent is None else f" {health.percent:.0f} %"
+        _notify(f"STATUS={health.reason}{percent}")
+        await changed.wait()
+
+
+def _notify(state: str) -> None:
+    """systemd's sd_notify: a datagram to the socket that it names, if it names one."""
+    address = os.environ.get("NOTIFY_SOCKET")
+    if address:
+        with contextlib.suppress(OSError), sockets.socket(sockets.AF_UNIX, sockets.SOCK_DGRAM) as notify:
+            notify.connect("\0" + address[1:] if address.startswith("@") else address)
+            notify.sendall(state.encode())
+
+
+def _log_to_stderr() -> None:
+    logging.basicConfig(
+        level=logging.INFO, stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s: %(message)s", force=True
+    )
+    for noisy in ("uvicorn.error", "httpx", "httpcore", "asyncio"):
+        logging.getLogger(noisy).setLevel(logging.WARNING)

@@ -1,0 +1,67 @@
+"""Conversations parked in memory, one a user, wiped at their deadline. They never touch the disk."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+
+from medgemma_tui.http_errors import ApiError
+from medgemma_tui.protocol import SessionBody, SessionReply
+
+
+@dataclass(slots=True)
+class _Parked:
+    payload: bytearray
+    timer: asyncio.TimerHandle
+
+    def wipe(self) -> None:
+        """Overwrite our copy. Python may have made others while it parsed the request; those it frees as it likes."""
+        self.timer.cancel()
+        self.payload[:] = bytes(len(self.payload))
+
+
+class Sessions:
+    """The parked conversations, by uid."""
+
+    def __init__(self, max_bytes: int, ttl_s: float) -> None:
+        self._max_bytes = max_bytes
+        self._ttl_s = ttl_s
+        self._parked: dict[int, _Parked] = {}
+
+    def __len__(self) -> int:
+        return len(self._parked)
+
+    def park(self, uid: int, body: SessionBody) -> None:
+        """Keep this one instead of the user's last. Raises ApiError (413) where it is too large."""
+        payload = bytearray(body.payload.encode("utf-8", "surrogatepass"))
+        if len(payload) > self._max_bytes:
+            raise ApiError(
+                413,
+                "too_large",
+                f"the conversation is {len(payload):,} bytes long and at most {self._max_bytes:,} are kept",
+                code="session_too_large",
+                param="payload",
+            )
+        self.drop(uid)
+        loop = asyncio.get_running_loop()
+        timer = loop.call_later(min(body.ttl_s, self._ttl_s), self.drop, uid)
+        self._parked[uid] = _Parked(payload, timer)
+
+    def get(self, uid: int) -> SessionReply:
+        """The user's parked conversation. Raises ApiError (404) where there is none."""
+        parked = self._parked.get(uid)
+        if parked is None:
+            raise ApiError(404, "not_found", "no conversation is parked for this user", code="no_session")
+        left = parked.timer.when() - asyncio.get_running_loop().time()
+        return SessionReply(payload=parked.payload.decode("utf-8", "surrogatepass"), expires_in_s=max(0.0, left))
+
+    def drop(self, uid: int) -> None:
+        """Wipe the user's parked conversation, if there is one."""
+        parked = self._parked.pop(uid, None)
+        if parked is not None:
+            parked.wipe()
+
+    def drop_all(self) -> None:
+        """Wipe every one: the gateway ends."""
+        for uid in list(self._parked):
+            self.drop(uid)

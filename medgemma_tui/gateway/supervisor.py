@@ -1,0 +1,270 @@
+"""Keeps a worker process running: starts it, follows its health, sees death and hang, restarts it on a budget."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+import signal
+import time
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from enum import IntEnum
+from pathlib import Path
+
+import httpx
+from pydantic import ValidationError
+
+from medgemma_tui.gateway.board import Board
+from medgemma_tui.model_dir import ModelDirError
+from medgemma_tui.protocol import Health, HealthReason
+
+log = logging.getLogger(__name__)
+
+
+class WorkerExit(IntEnum):
+    """Exit codes of the worker that mean something."""
+
+    MODEL_INVALID = 3
+    OUT_OF_MEMORY = 4
+
+
+class GatewayExit(IntEnum):
+    """Exit codes of the gateway."""
+
+    OK = 0
+    NO_SOCKET = 1
+    MODEL_INVALID = 3
+    GAVE_UP = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Timing:
+    """Seconds. ``start_s``: until the first answer (importing torch from a cold disk takes its time);
+    ``hang_s``: between two answers after that; ``end_s``: from SIGTERM to SIGKILL."""
+
+    start_s: float = 180.0
+    hang_s: float = 20.0
+    end_s: float = 5.0
+    poll_s: float = 0.1
+    poll_ready_s: float = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """How the worker is started, and the socket on which it will answer."""
+
+    arguments: Sequence[str]
+    environment: Mapping[str, str]
+    socket: Path
+
+
+class RestartBudget:
+    """At most ``limit`` restarts within ``window_s`` seconds, each after twice the delay of the one before it."""
+
+    FIRST_S = 0.5
+    MOST_S = 30.0
+
+    def __init__(self, limit: int, window_s: float, clock: Callable[[], float] = time.monotonic) -> None:
+        self._limit = limit
+        self._window_s = window_s
+        self._clock = clock
+        self._times: deque[float] = deque()
+
+    def take(self) -> float | None:
+        """Seconds to wait before the next restart, which is counted; None where the budget is used up."""
+        now = self._clock()
+        while self._times and now - self._times[0] >= self._window_s:
+            self._times.popleft()
+        if len(self._times) >= self._limit:
+            return None
+        delay = min(self.MOST_S, self.FIRST_S * 2 ** len(self._times))
+        self._times.append(now)
+        return float(delay)
+
+
+@dataclass(frozen=True, slots=True)
+class _End:
+    """How one life of the worker ended."""
+
+    reason: HealthReason
+    detail: str
+    last: Health | None = None
+
+
+class Supervisor:
+    """Runs the worker and tells the board. ``run`` ends when there is nothing more to try, or by cancellation."""
+
+    def __init__(
+        self,
+        command: Command,
+        board: Board,
+        budget: RestartBudget,
+        timing: Timing | None = None,
+        check: Callable[[], object] = lambda: None,
+    ) -> None:
+        """``check`` looks at the model before each start; a ModelDirError from it is final."""
+        self._check = check
+        self._command = command
+        self._board = board
+        self._budget = budget
+        self._timing = timing or Timing()
+        self._process: asyncio.subprocess.Process | None = None
+        self._restarts = 0
+
+    @property
+    def pid(self) -> int | None:
+        """The worker's process id while it runs."""
+        return self._process.pid if self._process is not None and self._process.returncode is None else None
+
+    async def run(self) -> GatewayExit:
+        """Keep a worker running. Returns why it was given up; the board says the same. Ends the worker if cancelled."""
+        try:
+            while True:
+                end = await self._live()
+                if end.reason == "model_invalid":
+                    log.error("the model is not valid: %s", end.detail)
+                    self._put_end(end)
+                    return GatewayExit.MODEL_INVALID
+                delay = self._budget.take()
+                if delay is None:
+                    log.error("%s; the restart budget is used up", end.detail)
+                    detail = f"{end.detail}; it was restarted {self._restarts} times and is given up"
+                    self._put_end(_End("failed", detail, end.last))
+                    return GatewayExit.GAVE_UP
+                log.warning("%s; restart in %.1f s", end.detail, delay)
+                self._restarts += 1
+                self._put_end(end, retry_in_s=delay)
+                await asyncio.sleep(delay)
+        finally:
+            await self._end()
+
+    async def _live(self) -> _End:
+        """One life of the worker, from its start to its end."""
+        self._board.put(Health(status="not_ready", reason="starting", restarts=self._restarts))
+        try:
+            await asyncio.to_thread(self._check)
+        except ModelDirError as error:
+            health = Health(status="not_ready", reason="model_invalid", code=error.code, params=error.params)
+            return _End("model_invalid", error.message(), health)
+        with contextlib.suppress(FileNotFoundError):
+            self._command.socket.unlink()
+        try:
+            self._process = process = await asyncio.create_subprocess_exec(
+                *self._command.arguments,
+                stdin=asyncio.subprocess.PIPE,  # its end of file tells the worker that we are gone, however we went
+                stdout=2,
+                env=dict(self._command.environment),
+                start_new_session=True,  # a terminal's Ctrl+C comes to us; we tell the worker
+            )
+        except OSError as error:
+            return _End("worker_lost", f"the worker cannot be started: {error.strerror}")
+        log.info("worker %d started", process.pid)
+        dying = asyncio.ensure_future(process.wait())
+        watch = _Watch(self._command.socket, self._timing)
+        following = asyncio.ensure_future(self._follow(watch, process.pid))
+        try:
+            await asyncio.wait({dying, following}, return_when=asyncio.FIRST_COMPLETED)
+            if dying.done():
+                return _verdict(dying.result(), watch.last)
+            following.result()  # ends by itself for a hang only
+            log.error("worker %d does not answer; killing it", process.pid)
+            await self._end(at_once=True)
+            return _End(
+                "worker_lost", f"the worker did not answer for {watch.silent_s:.0f} s and was killed", watch.last
+            )
+        finally:
+            for task in (dying, following):
+                task.cancel()
+            await asyncio.gather(dying, following, return_exceptions=True)
+
+    async def _follow(self, watch: _Watch, pid: int) -> None:
+        """Put the worker's health on the board until it hangs."""
+        async with watch:
+            while not watch.hung:
+                health = await watch.ask()
+                if health is not None:
+                    own = {"restarts": self._restarts, "worker_pid": pid}
+                    self._board.put(health.model_copy(update=own))
+                await asyncio.sleep(self._timing.poll_ready_s if self._board.ready else self._timing.poll_s)
+
+    def _put_end(self, end: _End, *, retry_in_s: float | None = None) -> None:
+        last = end.last if end.last is not None and end.last.reason == end.reason else None
+        health = Health(
+            status="not_ready",
+            reason=end.reason,
+            detail=end.detail,
+            code=last.code if last else "",
+            params=last.params if last else {},
+            restarts=self._restarts,
+        )
+        self._board.put(health, retry_in_s=retry_in_s)
+
+    async def _end(self, *, at_once: bool = False) -> None:
+        """End the worker if it runs: SIGTERM, and SIGKILL for it and its children when that does not help."""
+        process = self._process
+        if process is None or process.returncode is not None:
+            return
+        with contextlib.suppress(ProcessLookupError):
+            if not at_once:
+                process.terminate()
+                try:
+                    async with asyncio.timeout(self._timing.end_s):
+                        await process.wait()
+                        return
+                except TimeoutError:
+                    log.warning("worker %d did not end in time; killing it", process.pid)
+            os.killpg(process.pid, signal.SIGKILL)
+        await process.wait()
+
+
+class _Watch:
+    """The worker's /health over one life: its last answer, and how long ago."""
+
+    def __init__(self, socket: Path, timing: Timing) -> None:
+        self._timing = timing
+        self._heard_at = time.monotonic()
+        self.last: Health | None = None
+        self._http = httpx.AsyncClient(
+            transport=httpx.AsyncHTTPTransport(uds=str(socket)), base_url="http://worker", timeout=2.0, trust_env=False
+        )
+
+    async def __aenter__(self) -> _Watch:
+        return self
+
+    async def __aexit__(self, *_error: object) -> None:
+        await self._http.aclose()
+
+    @property
+    def silent_s(self) -> float:
+        """Seconds since the last answer, or since the start."""
+        return time.monotonic() - self._heard_at
+
+    @property
+    def hung(self) -> bool:
+        """True once the worker has been silent for too long."""
+        return self.silent_s > (self._timing.start_s if self.last is None else self._timing.hang_s)
+
+    async def ask(self) -> Health | None:
+        """Its health now; None where it does not answer, or not in our words."""
+        try:
+            response = await self._http.get("/health")
+            self.last = Health.model_validate_json(response.content)
+        except (httpx.TransportError, ValidationError):
+            return None
+        self._heard_at = time.monotonic()
+        return self.last
+
+
+def _verdict(code: int, last: Health | None) -> _End:
+    """What an exit code says. Negative codes are signals."""
+    told = last.detail if last is not None else ""
+    if code == WorkerExit.MODEL_INVALID:
+        return _End("model_invalid", told or "the model cannot be loaded", last)
+    if code == WorkerExit.OUT_OF_MEMORY:
+        return _End("out_of_memory", "the worker ran out of GPU memory", last)
+    if code < 0:
+        return _End("worker_lost", f"the worker was ended by {signal.Signals(-code).name}", last)
+    return _End("worker_lost", f"the worker ended with exit code {code}", last)
