@@ -7,8 +7,8 @@ import logging
 
 from pydantic import ValidationError
 
+from medgemma_tui.exits import ExitCode
 from medgemma_tui.gateway.board import Board
-from medgemma_tui.gateway.supervisor import GatewayExit
 from medgemma_tui.gateway.upstream import EngineLost, EngineUnreachable, Upstream
 from medgemma_tui.protocol import Health, ModelList
 
@@ -26,7 +26,7 @@ class EngineWatch:
         self._upstream = upstream
         self._board = board
 
-    async def run(self) -> GatewayExit:
+    async def run(self) -> ExitCode:
         """Watch until cancelled."""
         while True:
             health = await self._ask()

@@ -20,7 +20,8 @@ OUTCOMES = frozenset(
 )  # fmt: skip
 """The values of ``outcome``; any other error type of an engine counts as ``error``."""
 
-disable_created_metrics()  # a "_created" gauge beside each counter says nothing here
+# A "_created" gauge beside each counter says nothing here.
+disable_created_metrics()  # type: ignore[no-untyped-call]
 
 _GPU_GAUGES: tuple[tuple[str, str, Callable[[GpuSample], float | None]], ...] = (
     ("utilization_percent", "Busy share of the card", lambda gpu: gpu.utilization),
@@ -137,9 +138,7 @@ class _Live(Collector):
         yield CounterMetricFamily("medgemma_worker_restarts", "Restarts of the worker", value=health.restarts)
         if health.percent is not None:
             yield GaugeMetricFamily("medgemma_load_percent", "How much of the model is loaded", value=health.percent)
-        for name, text, figure in disable_created_metrics()  # a "_created" gauge beside each counter says nothing here
-
-_GPU_GAUGES:
+        for name, text, figure in _GPU_GAUGES:
             gauge = GaugeMetricFamily(f"medgemma_gpu_{name}", text, labels=["gpu", "name"])
             for gpu in self.gpus:
                 if (value := figure(gpu)) is not None:

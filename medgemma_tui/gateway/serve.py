@@ -17,13 +17,14 @@ import uvicorn
 import uvloop
 
 from medgemma_tui import model_dir
+from medgemma_tui.exits import ExitCode
 from medgemma_tui.gateway.app import Gateway
 from medgemma_tui.gateway.board import Board, Signal
 from medgemma_tui.gateway.engine import EngineWatch
 from medgemma_tui.gateway.launch import model_directory, worker_command
 from medgemma_tui.gateway.listen import Listener, ListenError
 from medgemma_tui.gateway.peers import PeerProtocol, own_policy
-from medgemma_tui.gateway.supervisor import GatewayExit, RestartBudget, Supervisor
+from medgemma_tui.gateway.supervisor import RestartBudget, Supervisor
 from medgemma_tui.gateway.upstream import Upstream
 from medgemma_tui.protocol import Health
 from medgemma_tui.settings import Settings
@@ -36,7 +37,7 @@ _LAST_WORDS_S = 2
 
 
 def run(settings: Settings, *, socket: Path, private: bool) -> int:
-    """Serve on ``socket`` until told to end; the exit code is a ``GatewayExit``.
+    """Serve on ``socket`` until told to end; the exit code is a ``ExitCode``.
 
     ``private``: for this user only whatever ``socket_mode`` says, ends with the end of standard input, and stays
     to explain a model that cannot be loaded; otherwise that ends it, for the service manager to see.
@@ -48,7 +49,7 @@ def run(settings: Settings, *, socket: Path, private: bool) -> int:
             return runner.run(_serve(settings, listener, private=private))
     except ListenError as error:
         log.error("%s", error)
-        return GatewayExit.NO_SOCKET
+        return ExitCode.FAILED
 
 
 async def _serve(settings: Settings, listener: Listener, *, private: bool) -> int:
@@ -100,9 +101,9 @@ async def _serve(settings: Settings, listener: Listener, *, private: bool) -> in
             if running in waiting and running.done():
                 waiting.discard(running)
                 code = running.result()
-                if not (private and code == GatewayExit.MODEL_INVALID):
+                if not (private and code == ExitCode.MODEL_INVALID):
                     break
-        return GatewayExit.OK if ending.done() else code
+        return ExitCode.OK if ending.done() else code
     finally:
         log.info("ending")
         _notify("STOPPING=1")

@@ -11,33 +11,17 @@ import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from enum import IntEnum
 from pathlib import Path
 
 import httpx
 from pydantic import ValidationError
 
+from medgemma_tui.exits import ExitCode
 from medgemma_tui.gateway.board import Board
 from medgemma_tui.model_dir import ModelDirError
 from medgemma_tui.protocol import Health, HealthReason
 
 log = logging.getLogger(__name__)
-
-
-class WorkerExit(IntEnum):
-    """Exit codes of the worker that mean something."""
-
-    MODEL_INVALID = 3
-    OUT_OF_MEMORY = 4
-
-
-class GatewayExit(IntEnum):
-    """Exit codes of the gateway."""
-
-    OK = 0
-    NO_SOCKET = 1
-    MODEL_INVALID = 3
-    GAVE_UP = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +103,7 @@ class Supervisor:
         """The worker's process id while it runs."""
         return self._process.pid if self._process is not None and self._process.returncode is None else None
 
-    async def run(self) -> GatewayExit:
+    async def run(self) -> ExitCode:
         """Keep a worker running. Returns why it was given up; the board says the same. Ends the worker if cancelled."""
         try:
             while True:
@@ -127,13 +111,13 @@ class Supervisor:
                 if end.reason == "model_invalid":
                     log.error("the model is not valid: %s", end.detail)
                     self._put_end(end)
-                    return GatewayExit.MODEL_INVALID
+                    return ExitCode.MODEL_INVALID
                 delay = self._budget.take()
                 if delay is None:
                     log.error("%s; the restart budget is used up", end.detail)
                     detail = f"{end.detail}; it was restarted {self._restarts} times and is given up"
                     self._put_end(_End("failed", detail, end.last))
-                    return GatewayExit.GAVE_UP
+                    return ExitCode.SERVICE_LOST
                 log.warning("%s; restart in %.1f s", end.detail, delay)
                 self._restarts += 1
                 self._put_end(end, retry_in_s=delay)
@@ -261,9 +245,9 @@ class _Watch:
 def _verdict(code: int, last: Health | None) -> _End:
     """What an exit code says. Negative codes are signals."""
     told = last.detail if last is not None else ""
-    if code == WorkerExit.MODEL_INVALID:
+    if code == ExitCode.MODEL_INVALID:
         return _End("model_invalid", told or "the model cannot be loaded", last)
-    if code == WorkerExit.OUT_OF_MEMORY:
+    if code == ExitCode.OUT_OF_MEMORY:
         return _End("out_of_memory", "the worker ran out of GPU memory", last)
     if code < 0:
         return _End("worker_lost", f"the worker was ended by {signal.Signals(-code).name}", last)
