@@ -193,6 +193,19 @@ class Decoder:
         if row is not None:
             self._cancelled.append(self._finish(row, FinishReason.CANCELLED))
 
+    def shed(self) -> list[str]:
+        """After :meth:`step` ran out of memory: take out the replies that cannot go on, so that the others can.
+
+        Those are the one whose chunk was fed and any whose logits were lost; failing these, the longest. The next
+        step reports them as cancelled. Returns their ids.
+        """
+        lost = [row for row in self._rows if not row.queue or row.served == self._steps]
+        if not lost:
+            lost = sorted(self._rows, key=lambda row: len(row.slot.tokens))[-1:]
+        for row in lost:
+            self.cancel(row.request.id)
+        return [row.request.id for row in lost]
+
     def forget(self, owner: str | None = None) -> None:
         """Zero the slots of ``owner`` (of everybody if ``None``): a new patient. Busy slots follow when they end."""
         for slot in self._table.slots:
@@ -207,16 +220,15 @@ class Decoder:
     @torch.inference_mode()
     def step(self) -> list[DecodeEvent]:
         """Advance every conversation by one token, and one prompt by a chunk. Returns what happened."""
-        events: list[DecodeEvent] = [*self._cancelled]
-        self._cancelled.clear()
-        events += self._admit()
+        told = len(self._cancelled)
+        events: list[DecodeEvent] = [*self._cancelled, *self._admit()]
         plan = self._plan()
-        if plan is None:
-            return events
-        self._steps += 1
-        fed = self._forward(plan, events)
-        for row, token in zip(fed.rows, self._read(fed), strict=True):
-            events += self._advance(row, token)
+        if plan is not None:
+            self._steps += 1
+            fed = self._forward(plan, events)
+            for row, token in zip(fed.rows, self._read(fed), strict=True):
+                events += self._advance(row, token)
+        del self._cancelled[:told]  # only now: a step that raises has told nobody
         return events
 
     def _admit(self) -> list[DecodeEvent]:
