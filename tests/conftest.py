@@ -37,3 +37,18 @@ def nvml_stub(_nvml_built, tmp_path_factory):
     """A stub NVML for subprocesses: ``.env`` to merge into their environment, ``.set(scenario)`` at any time."""
     helper, built = _nvml_built
     return helper.NvmlStub(built, tmp_path_factory.mktemp("nvml_scenario"))
+
+
+# --- the real gateway and worker on the demo model --------------------------------------------------------
+
+_running = _helper("gateway_running", "gateway/running.py")
+
+
+@pytest.fixture(scope="session")
+def gateway():
+    """A real gateway and worker on the demo model, ready, started by the first test that wants it. ``.socket``."""
+    running = _running.Running("--demo")
+    try:
+        yield running.ready()
+    finally:
+        running.stop()

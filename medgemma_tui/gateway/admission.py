@@ -1,7 +1,7 @@
 """Who may ask now, who waits, and in which order: fair between users, bounded, and told its position.
 
-At most ``slots`` requests are with the engine; at most ``queue_limit`` wait here. The n-th request of one user
-never stands before the n-th of another, so one user's pile of questions delays the others by one each.
+At most ``slots`` requests are with the engine; at most ``queue_limit`` wait here. Users take turns: one user's
+pile of questions delays each of another's by one at most.
 """
 
 from __future__ import annotations
@@ -45,6 +45,8 @@ class Admission:
         self._waiting: list[Ticket] = []
         self._active: set[Ticket] = set()
         self._numbers = 0
+        self._turns = 0
+        self._served: dict[int, int] = {}  # each user's last turn
         self._mean_s = _RETRY_S  # of the last replies, exponentially
 
     @property
@@ -112,13 +114,13 @@ class Admission:
         return self._order().index(ticket) + 1
 
     def _order(self) -> list[Ticket]:
-        """The waiting tickets, next first: by how many of its user stand before it, then by age."""
+        """The waiting tickets, next first: by how many of its user's stand before it, then whose turn is longest ago."""
         ahead = Counter(ticket.uid for ticket in self._active)
         ranked = []
         for ticket in sorted(self._waiting, key=lambda ticket: ticket.number):
-            ranked.append((ahead[ticket.uid], ticket.number, ticket))
+            ranked.append(((ahead[ticket.uid], self._served.get(ticket.uid, 0), ticket.number), ticket))
             ahead[ticket.uid] += 1
-        return [ticket for _rank, _number, ticket in sorted(ranked, key=lambda item: item[:2])]
+        return [ticket for _rank, ticket in sorted(ranked, key=lambda item: item[0])]
 
     def _admit(self, ticket: Ticket) -> bool:
         """Give free places out in order; whether the ticket has one.
@@ -130,6 +132,8 @@ class Admission:
             self._waiting.remove(first)
             self._active.add(first)
             first.admitted_at = self._clock()
+            self._turns += 1
+            self._served[first.uid] = self._turns
             self._signal.fire()
         return ticket in self._active
 
