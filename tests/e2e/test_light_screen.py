@@ -1,4 +1,4 @@
-"""The screen and the gateway load neither torch nor transformers; the contract tool sees imports, this sees processes."""
+"""The screen and the gateway load neither torch nor transformers: seen in processes, not only in import statements."""
 
 from __future__ import annotations
 
