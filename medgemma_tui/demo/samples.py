@@ -53,11 +53,7 @@ class Mixture:
 
 def places() -> list[Place]:
     """Every turn of the corpus."""
-    return [
-        Place(entry, turn, entry.turns[:index])
-        for entry in entries()
-        for index, turn in enumerate(entry.turns)
-    ]
+    return [Place(entry, turn, entry.turns[:index]) for entry in entries() for index, turn in enumerate(entry.turns)]
 
 
 def instructions() -> list[str]:

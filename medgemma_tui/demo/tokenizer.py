@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable
 
-from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, pre_tokenizers, processors, trainers
+from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, processors, trainers
 from transformers import PreTrainedTokenizerFast
 
 VOCAB_SIZE = 3072
@@ -58,20 +59,21 @@ def build_tokenizer(texts: Iterable[str], vocab_size: int = VOCAB_SIZE) -> PreTr
         ]
     )
     bpe.decoder = decoders.ByteLevel()
-    reserved = [AddedToken(token, normalized=False, special=token in CONTROL) for token in RESERVED]
     trainer = trainers.BpeTrainer(
         vocab_size=vocab_size,
-        special_tokens=reserved,
+        special_tokens=RESERVED,  # ids 0 to 106
         initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
         max_token_length=18,  # bytes: six Chinese characters
         show_progress=False,
     )
     bpe.train_from_iterator(texts, trainer)
-    bpe.post_processor = processors.TemplateProcessing(
-        single=f"{BOS} $A", special_tokens=[(BOS, RESERVED.index(BOS))]
-    )
+    bpe.post_processor = processors.TemplateProcessing(single=f"{BOS} $A", special_tokens=[(BOS, RESERVED.index(BOS))])
+    # The trainer marks all of these as special; in Gemma 3 the trace markers are not, so that decoding shows them.
+    learned = json.loads(bpe.to_str())
+    for token in learned["added_tokens"]:
+        token["special"] = token["content"] in CONTROL
     return PreTrainedTokenizerFast(
-        tokenizer_object=bpe,
+        tokenizer_object=Tokenizer.from_str(json.dumps(learned)),
         pad_token=PAD,
         eos_token=EOS,
         bos_token=BOS,
