@@ -10,11 +10,15 @@ from __future__ import annotations
 import codecs
 import os
 import selectors
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, TextIO, cast
 
 from textual import events
 from textual._xterm_parser import XTermParser
 from textual.drivers.linux_driver import LinuxDriver
+
+if TYPE_CHECKING:
+    from textual.app import App
 
 PASTE_START = "\x1b[200~"
 PASTE_END = "\x1b[201~"
@@ -72,8 +76,39 @@ def _beginning(data: str, marker: str) -> int:
     return next((size for size in range(len(marker) - 1, 0, -1) if data.endswith(marker[:size])), 0)
 
 
+class _Terminal:
+    """The terminal as a file. Once it has gone away, writes are dropped: a full queue must not block the exit."""
+
+    def __init__(self, file: TextIO) -> None:
+        self._file = file
+        self._gone = False
+
+    def write(self, text: str) -> None:
+        if not self._gone:
+            self._try(lambda: self._file.write(text))
+
+    def flush(self) -> None:
+        if not self._gone:
+            self._try(self._file.flush)
+
+    def fileno(self) -> int:
+        return self._file.fileno()
+
+    def _try(self, work: Callable[[], object]) -> None:
+        try:
+            work()
+        except (OSError, ValueError):
+            self._gone = True
+
+
 class SafeDriver(LinuxDriver):
-    """Textual's Linux driver with the input thread described above."""
+    """Textual's Linux driver with the input thread described above, and writes that outlive the terminal."""
+
+    def __init__(
+        self, app: App[object], *, debug: bool = False, mouse: bool = True, size: tuple[int, int] | None = None
+    ) -> None:
+        super().__init__(app, debug=debug, mouse=mouse, size=size)
+        self._file = _Terminal(cast("TextIO", self._file))  # type: ignore[assignment]
 
     def run_input_thread(self) -> None:
         """Read the terminal and dispatch events until the app ends; ends the app when the terminal is gone."""

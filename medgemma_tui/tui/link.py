@@ -96,6 +96,7 @@ class Link:
         connector: Callable[[Path], Service] = connect,
         silent_after_s: float = SILENT_AFTER_S,
     ) -> None:
+        self.socket: Path | None = None
         self._gateway = gateway
         self._silent_after_s = silent_after_s
         self._grace_until = 0.0
@@ -124,19 +125,24 @@ class Link:
         self._spawn(self._count_loop())
 
     async def close(self) -> None:
-        """End every task and close the connections; a private gateway ends with them."""
+        """End every task and close the connections. Stopping a gateway of our own is the caller's."""
         for task in [*self._tasks]:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         if self._service is not None:
             await self._service.close()
-        await asyncio.to_thread(self._gateway.stop)
 
     def _spawn(self, work: Coroutine[None, None, None]) -> asyncio.Task[None]:
         task = asyncio.create_task(work)
         self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        task.add_done_callback(self._done)
         return task
+
+    def _done(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        error = None if task.cancelled() else task.exception()
+        if error is not None:
+            self._post(messages.Broken(error))
 
     async def _reached(self) -> Service:
         """The client, once there is one; until then the first frame is drawn and httpx is imported."""
@@ -146,7 +152,7 @@ class Link:
 
     async def _open(self) -> None:
         try:
-            socket = await asyncio.to_thread(self._gateway.start)
+            self.socket = socket = await asyncio.to_thread(self._gateway.start)
         except OSError as error:
             info = ErrorInfo(type="unreachable", message=f"the gateway could not be started: {error}")
             self._post(messages.Disconnected(info, final=True, detail=str(error)))

@@ -73,3 +73,11 @@ class Forgotten(Message):
     def __init__(self, error: ErrorInfo | None = None) -> None:
         self.error = error
         super().__init__()
+
+
+class Broken(Message):
+    """A background task ended with an error of the program's own."""
+
+    def __init__(self, error: BaseException) -> None:
+        self.error = error
+        super().__init__()

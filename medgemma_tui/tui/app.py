@@ -1,0 +1,257 @@
+"""The application: it owns the link and the controller, and its handlers are the only place where state changes."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import socket
+import sys
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import ClassVar
+
+from textual.app import App
+from textual.binding import Binding, BindingType
+
+from medgemma_tui import i18n, launch, problems
+from medgemma_tui.clinical.budget import BudgetPlan
+from medgemma_tui.demo import corpus
+from medgemma_tui.i18n import _
+from medgemma_tui.protocol import Telemetry
+from medgemma_tui.safetext import clean, clean_line
+from medgemma_tui.settings import Settings, SettingsError
+from medgemma_tui.tui import crash, keymap, messages, profile, statements, themes
+from medgemma_tui.tui.controller import Controller
+from medgemma_tui.tui.driver import SafeDriver
+from medgemma_tui.tui.link import ExistingGateway, Gateway, Link, Service, connect
+from medgemma_tui.tui.screens.chat import ChatScreen
+from medgemma_tui.tui.widgets.composer import Composer
+
+_PACKAGED_STYLES = Path(__file__).resolve().parent.parent / "styles"
+STYLES = _PACKAGED_STYLES if _PACKAGED_STYLES.is_dir() else _PACKAGED_STYLES.parent.parent / "styles"
+SIGNALS = (signal.SIGTERM, signal.SIGHUP, signal.SIGINT)
+
+
+class MedgemmaApp(App[None]):
+    """The screen of one person, over one gateway."""
+
+    CSS_PATH: ClassVar[list[str | Path]] = sorted(STYLES.glob("*.tcss"))
+    ENABLE_COMMAND_PALETTE = False  # ours is localised and offers no screenshot
+    TITLE = "MedGemma"
+    BINDINGS: ClassVar[list[BindingType]] = [  # over Textual's own: one quits without asking, one speaks of it
+        Binding("ctrl+q", "quit_asked", show=False),
+        Binding("ctrl+c", "interrupt", show=False),
+    ]
+
+    def __init__(
+        self,
+        settings: Settings,
+        gateway: Gateway,
+        console: profile.Profile,
+        connector: Callable[[Path], Service] = connect,
+    ) -> None:
+        themes.use_scrollbars(console)
+        self._console_profile = console
+        super().__init__(driver_class=SafeDriver)
+        self.settings = settings
+        self._gateway = gateway
+        silent = max(30.0, 3 * settings.telemetry_interval_s)
+        self.wire = Link(gateway, self.post_message, connector, silent)
+        self.state = statements.Link(connected=False, demo=settings.uses_demo)
+        self.telemetry: Telemetry | None = None
+        self.own_sockets: int | None = None
+        self.chat = ChatScreen(settings, console, self._offers)
+        self.controller = Controller(settings, i18n.language(), self.wire, self.chat)
+        self._failure = ""
+        for theme in themes.THEMES:
+            self.register_theme(theme)
+        self.theme = console.theme if console.theme in self.available_themes else "clinic-dark"
+        self.add_class(console.css_class)
+        self.set_keymap(settings.keymap)
+
+    # --- life ---
+
+    def get_theme_variable_defaults(self) -> dict[str, str]:
+        """Our own roles of colour, under any theme."""
+        return themes.variable_defaults(self._console_profile)
+
+    def on_mount(self) -> None:
+        """Show the chat at once; reach the gateway behind it."""
+        for number in SIGNALS if not self.is_headless else ():
+            asyncio.get_running_loop().add_signal_handler(number, self._on_signal, number)
+        self.push_screen(self.chat)
+        self.call_after_refresh(self._begin)
+
+    def _begin(self) -> None:
+        self.chat.welcome.show(self.state.demo)
+        self.chat.offer()
+        self._show_state()
+        self.controller.draft_changed()
+        self.wire.start()
+
+    async def on_unmount(self) -> None:
+        """Hang up. The gateway of our own is stopped after the terminal is back as it was."""
+        await self.wire.close()
+
+    def _on_signal(self, number: int) -> None:
+        self.exit(return_code=128 + number)
+
+    def _handle_exception(self, error: Exception) -> None:
+        self._return_code = 1
+        if self._exception is None:
+            self._exception = error
+            self._exception_event.set()
+        self._exit_renderables[:] = [crash.report(error)]
+        self._close_messages_no_wait()
+
+    def _print_error_renderables(self) -> None:
+        for text in self._exit_renderables[:1]:
+            print(text, file=sys.__stderr__)
+        self._exit_renderables.clear()
+
+    # --- what the link tells ---
+
+    def on_connected(self, message: messages.Connected) -> None:
+        """The gateway answers."""
+        self.state = replace(self.state, connected=True, lost=False)
+        self._failure = ""
+        self.controller.connected()
+        self._show_state()
+
+    def on_disconnected(self, message: messages.Disconnected) -> None:
+        """The gateway is gone; the conversation is kept and the link goes on trying."""
+        self.state = replace(self.state, connected=False, lost=True, health=None)
+        self.telemetry = None
+        if message.final:
+            self._failure = _("The service on this box did not stay up: {detail}").format(
+                detail=clean_line(message.detail or message.error.message)
+            )
+        else:
+            self._failure = problems.sentence(message.error)
+        self.controller.service_ready(ready=False, demo=self._is_demo)
+        self._show_state()
+
+    def on_health_arrived(self, message: messages.HealthArrived) -> None:
+        """The service's state changed, or was asked for."""
+        self.state = replace(self.state, health=message.health, model=message.model or self.state.model)
+        if message.model is not None:
+            self.controller.window_known(message.model.max_model_len)
+        self.controller.service_ready(ready=message.health.reason == "ready", demo=self._is_demo)
+        self.chat.welcome.show(self._is_demo)
+        self.chat.offer()
+        self._show_state()
+
+    def on_telemetry_arrived(self, message: messages.TelemetryArrived) -> None:
+        """A second went by."""
+        before = self.telemetry.service.worker_pid if self.telemetry is not None else None
+        self.telemetry, self.own_sockets = message.telemetry, message.own_sockets
+        if message.telemetry.service.worker_pid != before:
+            self.wire.check_health()
+        self._show_state()
+
+    def on_reply_arrived(self, message: messages.ReplyArrived) -> None:
+        """More of the answer."""
+        self.controller.arrived(message.turn_id, message.chunks)
+
+    def on_reply_ended(self, message: messages.ReplyEnded) -> None:
+        """The answer is over."""
+        self.controller.ended(message.turn_id, message.error)
+
+    def on_counted(self, message: messages.Counted) -> None:
+        """Tokens were counted."""
+        self.controller.counted(message.ticket, message.reply)
+
+    def on_forgotten(self, message: messages.Forgotten) -> None:
+        """The service forgot this user's conversations, or could not say so."""
+        self.controller.forgotten(message.error)
+
+    def on_broken(self, message: messages.Broken) -> None:
+        """An error of our own in the background is a crash like any other."""
+        if isinstance(message.error, Exception):
+            self._handle_exception(message.error)
+
+    # --- what the composer tells ---
+
+    def on_composer_submitted(self, message: Composer.Submitted) -> None:
+        """Enter."""
+        self.controller.submit()
+
+    def on_composer_pasted(self, message: Composer.Pasted) -> None:
+        """A paste."""
+        self.controller.pasted(message.text)
+
+    def on_text_area_changed(self, message: Composer.Changed) -> None:
+        """A key in the draft."""
+        if message.text_area is self.chat.composer:
+            self.controller.draft_changed()
+
+    # --- showing ---
+
+    @property
+    def _is_demo(self) -> bool:
+        return self.state.model.demo if self.state.model is not None else self.settings.uses_demo
+
+    def _offers(self) -> list[str]:
+        """Questions to suggest: the demo's own at the start, then what may follow; none for a real model."""
+        if not self._is_demo or self.controller.conversation.live_turn is not None:
+            return []
+        asked = [turn.question for turn in self.controller.conversation.turns]
+        return corpus.followups(asked) if asked else corpus.suggestions(i18n.language())
+
+    def _show_state(self) -> None:
+        if not self.chat.is_mounted:
+            return
+        state, telemetry = self.state, self.telemetry
+        gpu = statements.gpu(telemetry, state)
+        privacy = statements.privacy(telemetry, self.own_sockets, state)
+        self.chat.show_status(gpu, statements.model(state), privacy)
+        self.chat.show_telemetry(telemetry if state.connected else None, gpu.text)
+        name = clean_line(self.settings.box_name or socket.gethostname())
+        self.chat.title_bar.show(f"MedGemma · {name}", self._is_demo, i18n.language())
+        self._show_banner()
+
+    def _show_banner(self) -> None:
+        if self.state.lost:
+            self.chat.banner.show(self._failure, "bad")
+        elif self.state.health is not None and self.state.health.reason != "ready":
+            waiting = self.state.health.reason in ("loading", "starting")
+            self.chat.banner.show(problems.health_sentence(self.state.health), "warn" if waiting else "bad")
+        else:
+            self.chat.banner.show("")
+
+    @property
+    def plan(self) -> BudgetPlan:
+        """The context budget as it stands."""
+        return self.controller.plan
+
+    def message_in_view(self) -> str | None:
+        """The selected turn, or the last one, letter for letter; None where there is none."""
+        turns = self.controller.conversation.turns
+        turn = self.chat.transcript.selected or (turns[-1] if turns else None)
+        if turn is None:
+            return None
+        parts = [(_("Question"), turn.question), (_("Reasoning"), turn.reasoning), (_("Answer"), turn.answer)]
+        return clean("\n\n".join(f"[{name}]\n{text.strip()}" for name, text in parts if text.strip()))
+
+
+def run(settings: Settings) -> int:
+    """Run the screen until the person leaves; returns the exit code.
+
+    Raises SettingsError for a key override that names no command, or instructions that cannot be read.
+    """
+    unknown = keymap.unknown_ids(settings.keymap)
+    if unknown:
+        raise SettingsError("keymap", [f"keymap.{name}: no such command" for name in unknown])
+    from medgemma_tui.tui.commands import Screen
+
+    crash.install()
+    existing = launch.service_socket(settings)
+    gateway: Gateway = ExistingGateway(existing) if existing is not None else launch.PrivateGateway(settings)
+    app = Screen(settings, gateway, profile.choose(settings.profile, os.environ, settings.theme))
+    try:
+        app.run()
+    finally:
+        gateway.stop()
+    return app.return_code or 0

@@ -1,0 +1,167 @@
+"""What the keys do: the actions of ``keymap.COMMANDS``, on top of the application."""
+
+from __future__ import annotations
+
+from medgemma_tui import i18n
+from medgemma_tui.i18n import N_, _
+from medgemma_tui.tui import keymap
+from medgemma_tui.tui.app import MedgemmaApp
+from medgemma_tui.tui.help_text import help_text
+from medgemma_tui.tui.screens import dialogs
+from medgemma_tui.tui.system_text import system_text
+
+_THINKING = {
+    "auto": N_("Reasoning: the model decides."),
+    "force": N_("Reasoning: the model is made to reason before it answers."),
+    "skip": N_("Reasoning: skipped. Answers without it were measured to be less safe."),
+}
+
+
+class Screen(MedgemmaApp):
+    """The application with its commands."""
+
+    _system: dialogs.Reader | None = None
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """Keys of the transcript count there only; Ctrl+D leaves only where there is nothing to delete."""
+        if action in ("raw", "copy"):
+            return not self.chat.composer.has_focus
+        if action == "quit_if_empty":
+            return not self.chat.composer.has_focus or not self.chat.draft
+        return super().check_action(action, parameters)
+
+    # --- windows ---
+
+    def action_help(self) -> None:
+        """Keys and words of the focused place."""
+        focused = self.chat.focused
+        place = focused.id if focused is not None and focused.id else "composer"
+        self.push_screen(dialogs.Reader(_("Help"), help_text(place, self.settings.keymap)))
+
+    def action_system(self) -> None:
+        """Every figure, live."""
+        self._system = dialogs.Reader(_("System"), self._system_text())
+        self.push_screen(self._system, self._system_closed)
+
+    def _system_closed(self, _nothing: None) -> None:
+        self._system = None
+
+    def _system_text(self) -> str:
+        return system_text(self.telemetry, self.own_sockets, self.state, str(self.wire.socket or ""))
+
+    def _show_state(self) -> None:
+        super()._show_state()
+        if self._system is not None and self._system.is_mounted:
+            self._system.show(self._system_text())
+
+    def action_card(self) -> None:
+        """The patient card."""
+        self.push_screen(dialogs.CardEditor(self.controller.conversation.card), self._card_closed)
+
+    def _card_closed(self, text: str | None) -> None:
+        if text is not None:
+            self.controller.set_card(text)
+
+    def action_raw(self) -> None:
+        """The message letter for letter."""
+        text = self.message_in_view()
+        if text is not None:
+            self.push_screen(dialogs.RawText(text))
+
+    def action_palette(self) -> None:
+        """Every command by name."""
+        overrides = self.settings.keymap
+        commands = [
+            (command, " / ".join(keymap.keys_of(command, overrides)))
+            for command in keymap.COMMANDS
+            if command.id not in ("palette", "quit.empty", "interrupt")
+        ]
+        self.push_screen(dialogs.Palette(commands), self._palette_closed)
+
+    async def _palette_closed(self, action: str | None) -> None:
+        if action:
+            await self.run_action(action)
+
+    # --- the conversation ---
+
+    def action_toggle_trace(self) -> None:
+        """Show or hide every trace."""
+        self.chat.transcript.trace_open = not self.chat.transcript.trace_open
+
+    def action_thinking(self) -> None:
+        """Whether the next question asks for a trace."""
+        self.controller.cycle_thinking()
+        mode = self.controller.thinking
+        self.chat.say(_(_THINKING[mode]), "warning" if mode == "skip" else "information")
+        self.chat.show_thinking(mode)
+
+    def action_stop(self) -> None:
+        """Stop the answer, leave an edit, or go back to the composer."""
+        if not self.controller.stop():
+            self.chat.composer.focus()
+
+    def action_interrupt(self) -> None:
+        """Ctrl+C: stop; else copy what is selected; else say how to leave."""
+        if self.controller.stop():
+            return
+        selected = self.chat.composer.selected_text or self.chat.get_selected_text()
+        if selected:
+            self.copy_to_clipboard(selected)
+            self.chat.say(dialogs.sent_to_clipboard())
+            return
+        keys = keymap.keys_of(keymap.command("quit"), self.settings.keymap)
+        message = _("Nothing is being written. To leave: {keys}, or Ctrl+D with an empty question.")
+        self.chat.say(message.format(keys=" / ".join(keys)))
+
+    def action_regenerate(self) -> None:
+        """Ask again."""
+        self.controller.regenerate()
+
+    def action_edit_last(self) -> None:
+        """Edit the last question."""
+        self.controller.edit_last()
+
+    def action_copy(self) -> None:
+        """Send the message to the terminal's clipboard."""
+        text = self.message_in_view()
+        if text is not None:
+            self.copy_to_clipboard(text)
+            self.chat.say(dialogs.sent_to_clipboard())
+
+    def action_new_patient(self) -> None:
+        """Wipe everything, after asking where there is something."""
+        if not self.controller.holds_text:
+            self.controller.wipe()
+            return
+        question = _("New patient: wipe conversation, patient card and draft, here and in the service?")
+        self.push_screen(dialogs.Confirm(question, _("Wipe"), _("Keep")), self._wipe_answered)
+
+    def _wipe_answered(self, wipe: bool | None) -> None:
+        if wipe:
+            self.controller.wipe()
+
+    # --- language, leaving ---
+
+    def action_language(self) -> None:
+        """The other language, everywhere at once; the instructions to the model too."""
+        i18n.set_language("en" if i18n.language() == "zh" else "zh")
+        self.controller.speak(i18n.language())
+        self.chat.relabel()
+        self.chat.offer()
+        self._show_state()
+
+    def action_quit_asked(self) -> None:
+        """Leave, after asking where there is a conversation."""
+        if not self.controller.holds_text:
+            self.exit()
+            return
+        question = _("Leave? The conversation is in memory only and will be gone.")
+        self.push_screen(dialogs.Confirm(question, _("Leave"), _("Stay")), self._quit_answered)
+
+    def _quit_answered(self, leave: bool | None) -> None:
+        if leave:
+            self.exit()
+
+    def action_quit_if_empty(self) -> None:
+        """Ctrl+D with nothing to delete."""
+        self.action_quit_asked()

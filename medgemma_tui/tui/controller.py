@@ -1,0 +1,374 @@
+"""What the screen does with the conversation: send, stop, ask again, edit, wipe; and what a reply brings.
+
+Called from the app's handlers only. It decides and changes the conversation, tells the view what to show, and gives
+the slow work to the link. Nothing typed is lost: a draft leaves the composer only when its question has been sent.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Literal, Protocol
+
+from medgemma_tui import instructions, problems
+from medgemma_tui.clinical.budget import BudgetPlan
+from medgemma_tui.demo import corpus
+from medgemma_tui.i18n import Language, _, ngettext
+from medgemma_tui.protocol import ChatChunk, ChatRequest, ErrorInfo, TokenizeReply
+from medgemma_tui.settings import Settings, SettingsError
+from medgemma_tui.tui.conversation import Conversation, Entry, Notice, Turn
+from medgemma_tui.tui.ledger import Ledger, mark_left
+from medgemma_tui.tui.link import Link
+
+Thinking = Literal["auto", "force", "skip"]
+_NEXT_THINKING: dict[Thinking, Thinking] = {"auto": "force", "force": "skip", "skip": "auto"}
+LARGEST_PASTE_BYTES = 2 * 1024 * 1024
+COUNTED_PASTE_CHARS = 2000
+"""A paste longer than this is counted before it is let in."""
+
+Level = Literal["information", "warning", "error"]
+
+
+class View(Protocol):
+    """What the controller needs of the chat screen."""
+
+    @property
+    def draft(self) -> str: ...
+    def set_draft(self, text: str) -> None: ...
+    def take_draft(self) -> None: ...
+    def insert_pasted(self, text: str) -> None: ...
+    def added(self, entry: Entry) -> None: ...
+    def changed(self, entry: Entry) -> None: ...
+    def removed(self, entry: Entry) -> None: ...
+    def wiped(self) -> None: ...
+    def planned(self, plan: BudgetPlan) -> None: ...
+    def offer(self) -> None: ...
+    def say(self, text: str, level: Level = "information") -> None: ...
+    def editing(self, active: bool) -> None: ...
+
+
+class Controller:
+    """The conversation of one screen. ``ready`` and ``demo`` are kept by the app as the service tells them."""
+
+    def __init__(self, settings: Settings, language: Language, link: Link, view: View) -> None:
+        self._settings = settings
+        self._link = link
+        self._view = view
+        self.conversation = Conversation()
+        self.thinking: Thinking = settings.thinking
+        self.ready = False
+        self.demo = settings.uses_demo
+        self._instructions = instructions.load(settings, language)
+        self._ledger = Ledger(most=settings.max_tokens)
+        self._sending = False  # Enter was pressed; the draft is being counted
+        self._paste: str | None = None  # pasted text that is being counted
+        self._edited: Turn | None = None  # the turn that the draft will replace
+        self._set_aside = ""  # the draft that was there before an edit
+        self._forget_owed = False
+
+    # --- the budget ---
+
+    @property
+    def plan(self) -> BudgetPlan:
+        """The plan for the draft as it is now."""
+        return self._plan_for(self._view.draft)
+
+    def _plan_for(self, draft: str) -> BudgetPlan:
+        return self._ledger.plan(self._remaining, self._instructions, draft.strip())
+
+    @property
+    def _remaining(self) -> Conversation:
+        """The conversation without the turn that is being edited."""
+        if self._edited is None:
+            return self.conversation
+        kept = [entry for entry in self.conversation.entries if entry is not self._edited]
+        return Conversation(kept, self.conversation.card)
+
+    def draft_changed(self) -> None:
+        """The draft, the card or the turns changed: show the plan and have it counted."""
+        self._view.planned(self.plan)
+        if self._paste is None:
+            self._count(self._view.draft)
+
+    def _count(self, draft: str, *, now: bool = False) -> bool:
+        """Have what is not counted yet counted. False where everything is, or nothing can be."""
+        if not self.ready:
+            return False
+        wanted = self._ledger.request(self._remaining, self._instructions, draft.strip())
+        if wanted is None:
+            return False
+        self._link.count(*wanted, now=now)
+        return True
+
+    def window_known(self, window: int | None) -> None:
+        """The model said how large its window is."""
+        if window is not None and self._ledger.window != window:
+            self._ledger.window = window
+            self.draft_changed()
+
+    def counted(self, ticket: int, reply: TokenizeReply | None) -> None:
+        """A count arrived, or could not be had: go on with what waited for it."""
+        if reply is not None:
+            self._ledger.take(ticket, reply)
+        waiting = self._candidate()
+        if reply is not None and self._count(waiting, now=True):
+            self._view.planned(self.plan)
+            return
+        if self._paste is not None:
+            self._decide_paste()
+        if self._sending:
+            self._send_counted()
+        self._view.planned(self.plan)
+
+    def _candidate(self) -> str:
+        return self._view.draft + (self._paste or "")
+
+    # --- paste ---
+
+    def pasted(self, text: str) -> None:
+        """Take a pasted text into the draft if it fits; else refuse it with its count, and keep the draft."""
+        if len(text.encode("utf-8", "replace")) > LARGEST_PASTE_BYTES:
+            self._refuse_paste(len(text), None)
+        elif len(text) <= COUNTED_PASTE_CHARS:
+            self._view.insert_pasted(text)
+        elif self._paste is not None:
+            self._view.say(_("A paste is still being counted."), "warning")
+        else:
+            self._paste = text
+            if self._count(self._candidate(), now=True):
+                self._view.say(_("Counting the pasted text …"))
+            else:
+                self._decide_paste()
+
+    def _decide_paste(self) -> None:
+        text, plan = self._paste or "", self._plan_for(self._candidate())
+        self._paste = None
+        if plan.fits:
+            self._view.insert_pasted(text)
+        else:
+            self._refuse_paste(len(text), plan)
+        self.draft_changed()
+
+    def _refuse_paste(self, characters: int, plan: BudgetPlan | None) -> None:
+        if plan is None:
+            message = _("Not pasted: {characters} characters are more than the 2 MB that can be counted.")
+        elif plan.exact:
+            message = _(
+                "Not pasted: with these {characters} characters the question has {draft} tokens. The window is "
+                "{window}; {room} are left for a question. Your draft is as it was."
+            )
+        else:
+            message = _(
+                "Not pasted: with these {characters} characters the question has about {draft} tokens. The window is "
+                "{window}; about {room} are left for a question. Your draft is as it was."
+            )
+        self._note(message.format(characters=f"{characters:,}", **_figures(plan)), "warning")
+
+    # --- sending ---
+
+    def submit(self) -> None:
+        """Send the draft; refuse, and say why, where that cannot be."""
+        if self._sending or not self._view.draft.strip():
+            return
+        if self.conversation.live_turn is not None:
+            message = _("An answer is being written: wait for it, or stop it with Esc. Your question is kept.")
+            self._view.say(message, "warning")
+            return
+        self._sending = True
+        if not self._count(self._view.draft, now=True):
+            self._send_counted()
+
+    def _send_counted(self) -> None:
+        self._sending = False
+        question, plan = self._view.draft.strip(), self.plan
+        if not plan.fits:
+            message = _(
+                "Not sent: the question has {draft} tokens and only {room} fit beside instructions, patient card and "
+                "the reserve for the answer (window {window}). Shorten it; nothing was cut."
+            )
+            self._note(message.format(**_figures(plan)), "warning")
+            return
+        if self._edited is not None:
+            self._remove(self._edited)
+            self._stop_editing()
+        self._view.take_draft()
+        self._ask(question, plan)
+
+    def _ask(self, question: str, plan: BudgetPlan) -> None:
+        left = mark_left(self.conversation, plan.dropped_turns)
+        for turn in left:
+            self._view.changed(turn)
+        if left:
+            self._note(
+                ngettext(
+                    "{count} earlier turn no longer fits the context window: the model does not see it any more.",
+                    "{count} earlier turns no longer fit the context window: the model does not see them any more.",
+                    len(left),
+                ).format(count=len(left)),
+                "warning",
+            )
+        asked = [turn.question for turn in self.conversation.turns]
+        turn = Turn(question, datetime.now())
+        turn.waiting_for = _("sent")
+        turn.unknown_to_demo = self.demo and not corpus.is_known(question, asked)
+        self.conversation.entries.append(turn)
+        self._view.added(turn)
+        self._view.offer()
+        request = ChatRequest(
+            messages=self.conversation.messages(self._instructions),
+            stream=True,
+            max_tokens=self._ledger.answer_room,
+            temperature=self._settings.temperature,
+            thinking=self.thinking,
+            thinking_budget=self._settings.thinking_budget,
+            wait=True,
+        )
+        self._link.ask(turn.id, request)
+        self.draft_changed()
+
+    # --- the reply ---
+
+    def arrived(self, turn_id: int, chunks: list[ChatChunk]) -> None:
+        """More of a reply came."""
+        turn = self.conversation.live_turn
+        if turn is None or turn.id != turn_id:
+            return
+        for chunk in chunks:
+            turn.take(chunk)
+            if chunk.progress is not None and turn.state == "waiting":
+                turn.waiting_for = problems.progress_sentence(chunk.progress)
+        self._view.changed(turn)
+
+    def ended(self, turn_id: int, error: ErrorInfo | None) -> None:
+        """A reply is over."""
+        turn = self.conversation.live_turn
+        if turn is not None and turn.id == turn_id:
+            self._end(turn, error)
+
+    def _end(self, turn: Turn, error: ErrorInfo | None) -> None:
+        turn.end(error)
+        self._view.changed(turn)
+        self._view.offer()
+        self.draft_changed()
+
+    def stop(self) -> bool:
+        """Stop the answer that is being written, or leave the edit. False where there is neither."""
+        turn = self.conversation.live_turn
+        if turn is not None:
+            self._link.stop_reply()
+            self._end(turn, None)
+            return True
+        if self._edited is not None:
+            self._stop_editing()
+            self._view.set_draft(self._set_aside)
+            return True
+        return False
+
+    # --- again, edit, wipe ---
+
+    def regenerate(self) -> None:
+        """Ask the last question again, in the place of its answer."""
+        turn = self._last()
+        if turn is None:
+            self._view.say(_("There is no question yet."))
+            return
+        if turn.live:
+            self.stop()
+        self._remove(turn)
+        self._ask(turn.question, self._plan_for(turn.question))
+
+    def edit_last(self) -> None:
+        """Put the last question into the composer; sending replaces it and its answer, Esc leaves both."""
+        turn = self._last()
+        if turn is None or turn is self._edited:
+            self._view.say(_("There is no question yet.") if turn is None else _("You are editing it."))
+            return
+        if turn.live:
+            self.stop()
+        self._edited, self._set_aside = turn, self._view.draft
+        self._view.set_draft(turn.question)
+        self._view.editing(True)
+
+    def _stop_editing(self) -> None:
+        self._edited = None
+        self._view.editing(False)
+
+    def _last(self) -> Turn | None:
+        turns = self.conversation.turns
+        return turns[-1] if turns else None
+
+    def _remove(self, turn: Turn) -> None:
+        self.conversation.entries.remove(turn)
+        self._view.removed(turn)
+
+    @property
+    def holds_text(self) -> bool:
+        """True where leaving or a new patient would lose something."""
+        return bool(self.conversation.entries or self.conversation.card or self._view.draft.strip())
+
+    def wipe(self) -> None:
+        """New patient: forget conversation, card, draft and counts, here and in the service."""
+        self._link.stop_reply()
+        self.conversation = Conversation()
+        self._ledger.forget()
+        self._sending = False
+        self._paste = None
+        self._edited, self._set_aside = None, ""
+        self._view.editing(False)
+        self._view.wiped()
+        self._view.offer()
+        self._forget_owed = True
+        self._link.forget()
+        self.draft_changed()
+
+    def forgotten(self, error: ErrorInfo | None) -> None:
+        """The service forgot too, or could not say so; then it is asked again when it is back."""
+        self._forget_owed = error is not None
+        if error is None:
+            self._view.say(_("New patient: everything was wiped, here and in the service."))
+        else:
+            message = _("Wiped here. The service could not confirm that it forgot; it is asked again when it answers.")
+            self._note(message, "warning")
+
+    def cycle_thinking(self) -> None:
+        """Automatic, always, never: what the next question asks for."""
+        self.thinking = _NEXT_THINKING[self.thinking]
+
+    def set_card(self, text: str) -> None:
+        """Pin this text to every question from now on."""
+        if text != self.conversation.card:
+            self.conversation.card = text
+            self.draft_changed()
+
+    # --- service and language ---
+
+    def connected(self) -> None:
+        """The service is back."""
+        if self._forget_owed:
+            self._link.forget()
+
+    def service_ready(self, *, ready: bool, demo: bool) -> None:
+        """What the service says of itself; counts are taken up again when it becomes ready."""
+        became_ready = ready and not self.ready
+        self.ready, self.demo = ready, demo
+        if became_ready:
+            self.draft_changed()
+
+    def speak(self, language: Language) -> None:
+        """Give the model the instructions of this language from the next question on."""
+        try:
+            self._instructions = instructions.load(self._settings, language)
+        except SettingsError as error:
+            self._view.say("; ".join(error.problems), "error")
+        self.draft_changed()
+
+    def _note(self, text: str, level: Literal["info", "warning", "error"]) -> None:
+        notice = Notice(text, level)
+        self.conversation.entries.append(notice)
+        self._view.added(notice)
+
+
+def _figures(plan: BudgetPlan | None) -> dict[str, str]:
+    if plan is None:
+        return {}
+    room = max(0, plan.window - plan.reserve - plan.instructions - plan.card)
+    return {"draft": f"{plan.draft:,}", "window": f"{plan.window:,}", "room": f"{room:,}"}

@@ -1,0 +1,90 @@
+"""The help's text: keys of the place one is in, every command with its twin, and what the words on the screen mean."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from rich.cells import cell_len
+
+from medgemma_tui import problems
+from medgemma_tui.i18n import N_, _
+from medgemma_tui.tui.keymap import COMMANDS, keys_of
+
+_PLACES: dict[str, tuple[str, tuple[tuple[str, str], ...]]] = {
+    "composer": (
+        N_("You are in the question"),
+        (
+            ("Enter", N_("send")),
+            ("Ctrl+J", N_("new line (also Shift+Enter or Alt+Enter, where the terminal can tell)")),
+            ("Up, Down", N_("at the first or last line: earlier questions; then suggestions or the transcript")),
+            ("Ctrl+W, Ctrl+U, Ctrl+K", N_("delete a word, to the start, to the end of the line")),
+            ("Ctrl+Z, Ctrl+Y", N_("undo, redo")),
+            ("Tab", N_("to the next place: suggestions, transcript")),
+        ),
+    ),
+    "transcript": (
+        N_("You are in the transcript"),
+        (
+            ("Up, Down, PgUp, PgDn, Home, End", N_("scroll; End follows the answer again")),
+            ("[ ]  P N", N_("select the turn before or after")),
+            ("Enter", N_("show or hide the reasoning of the selected turn alone")),
+            ("V  C", N_("raw text; copy to your terminal's clipboard")),
+            ("Tab", N_("back to the question")),
+        ),
+    ),
+    "suggestions": (
+        N_("You are in the suggestions"),
+        (
+            ("Up, Down, Enter", N_("put one into the question; Enter there sends it")),
+            ("1 - 9", N_("the same by number")),
+            ("Esc", N_("back to the question")),
+        ),
+    ),
+}
+
+_STATES = (
+    (N_("GPU: OK"), N_("the card answered just now and is not slowed, failed or without figures")),
+    (N_("GPU: slowed"), N_("the card runs below its speed; the reason stands beside it (heat, power limit …)")),
+    (N_("GPU: none"), N_("no card was found; the reason stands beside it")),
+    (N_("unknown"), N_("nobody measured it; it is not the same as OK")),
+    (N_("n/a"), N_("this card does not tell the figure")),
+    (N_("Privacy: local-only"), N_("counted just now: none of our processes holds a network socket")),
+    (N_("reserve"), N_("the part of the context window that is kept free for reasoning and answer")),
+    (N_("left the context"), N_("the turn is still shown, but the model does not see it any more")),
+)
+
+_FINISHES = ("length", "cancelled", "second_trace", "next_speaker", "repetition", "non_finite")
+
+
+def help_text(place: str, overrides: Mapping[str, str]) -> str:
+    """The help for the focused place: ``composer``, ``transcript`` or ``suggestions``."""
+    title, rows = _PLACES.get(place, _PLACES["composer"])
+    parts = [_(title), _table([(keys, _(text)) for keys, text in rows])]
+    parts += [
+        _("Commands (the second key works where function keys do not)"),
+        _table(
+            [
+                (" / ".join(keys_of(command, overrides)), f"{_(command.label)}: {_(command.help)}")
+                for command in COMMANDS
+            ]
+        ),
+        _("How an answer can end"),
+        _table([(reason, problems.finish_sentence(reason)) for reason in _FINISHES]),
+        _("Words on the screen"),
+        _table([(_(word), _(meaning)) for word, meaning in _STATES]),
+        _("About"),
+        _("For qualified clinicians. It supports a decision and does not make it: check every answer before use."),
+        _(
+            "The model was not evaluated for several turns and mostly in English; wording changes its answers. Without "
+            "reasoning its answers have been measured to be less safe."
+        ),
+    ]
+    return "\n\n".join(parts)
+
+
+def _table(rows: list[tuple[str, str]]) -> str:
+    width = min(24, max(cell_len(left) for left, _right in rows))
+    return "\n".join(
+        f"  {left}{' ' * (width - cell_len(left))}  {right}" if cell_len(left) <= width else f"  {left}\n    {right}"
+        for left, right in rows
+    )

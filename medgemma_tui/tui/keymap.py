@@ -1,0 +1,123 @@
+"""The keys, as data: one row a command. Bindings, the key bar, the help and the palette are all made from it.
+
+Every function key has a twin that needs none and that PuTTY, xterm and the Linux console can all send; twins keep
+clear of the composer's editing keys and of what a terminal or the tty takes for itself (^C ^H ^I ^J ^M ^Q ^S ^Z ^[).
+Sites remap by id: ``keymap = {"trace.toggle" = "f2,ctrl+t"}``.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+from textual.binding import Binding, BindingType
+
+from medgemma_tui.i18n import N_
+
+Place = Literal["screen", "transcript"]
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """One thing a person can do. ``keys``: the first is shown first, its twin after it. Texts are message ids.
+
+    ``bar`` is the rank in the key bar (0: not shown there); where there is little room the lowest ranks stay.
+    """
+
+    id: str
+    action: str
+    keys: str
+    label: str
+    help: str
+    place: Place = "screen"
+    bar: int = 0
+
+
+COMMANDS: tuple[Command, ...] = (
+    Command("help", "help", "f1,ctrl+g", N_("Help"), N_("Keys and words of the place you are in"), bar=1),
+    Command(
+        "trace.toggle", "toggle_trace", "f2,ctrl+t", N_("Reasoning"),
+        N_("Show or hide the reasoning of every answer"), bar=2,
+    ),
+    Command(
+        "system", "system", "f3,ctrl+o", N_("System"),
+        N_("GPU, host, service, model and privacy, in full"), bar=4,
+    ),
+    Command(
+        "card", "card", "f4,ctrl+f", N_("Patient"),
+        N_("Patient card: facts that go with every question"), bar=5,
+    ),
+    Command(
+        "patient.new", "new_patient", "f5,ctrl+n", N_("New patient"),
+        N_("Wipe conversation, card and draft, here and in the service"), bar=6,
+    ),
+    Command(
+        "thinking", "thinking", "f7,ctrl+b", N_("Ask for reasoning"),
+        N_("Ask the model to reason: automatic, always, or never (less safe)"),
+    ),
+    Command("stop", "stop", "escape", N_("Stop"), N_("Stop the answer; what was written is kept"), bar=3),
+    Command("regenerate", "regenerate", "ctrl+r", N_("Again"), N_("Answer the last question again"), bar=8),
+    Command(
+        "edit", "edit_last", "f8,ctrl+l", N_("Edit question"),
+        N_("Edit the last question; its answer is replaced when you send"),
+    ),
+    Command("raw", "raw", "v", N_("Raw text"), N_("The message letter for letter"), "transcript", bar=9),
+    Command("copy", "copy", "c", N_("Copy"), N_("Send the message to your terminal's clipboard"), "transcript", bar=9),
+    Command("language", "language", "f9,ctrl+backslash", N_("Language"), N_("中文 / English")),
+    Command("quit", "quit_asked", "f10", N_("Quit"), N_("Leave; asks first if there is a conversation"), bar=10),
+    Command("quit.empty", "quit_if_empty", "ctrl+d", N_("Quit"), N_("Leave, when the draft is empty")),
+    Command("interrupt", "interrupt", "ctrl+c", N_("Stop"), N_("Stop the answer; says how to quit if there is none")),
+    Command("palette", "palette", "ctrl+p", N_("Commands"), N_("Every command, by name"), bar=7),
+)  # fmt: skip
+
+_FIRST = ("interrupt", "quit.empty", "palette")
+_BY_ID = {command.id: command for command in COMMANDS}
+
+_NAMES = {
+    "escape": "Esc", "enter": "Enter", "tab": "Tab", "space": "Space", "up": "↑", "down": "↓", "pageup": "PgUp",
+    "pagedown": "PgDn", "home": "Home", "end": "End", "backslash": "\\", "left_square_bracket": "[",
+    "right_square_bracket": "]", "backspace": "Backspace", "delete": "Del", "left": "←", "right": "→",
+}  # fmt: skip
+
+
+def command(id: str) -> Command:
+    """The command of an id."""
+    return _BY_ID[id]
+
+
+def unknown_ids(overrides: Mapping[str, str]) -> list[str]:
+    """The ids of ``settings.keymap`` that name no command."""
+    return sorted(set(overrides) - set(_BY_ID))
+
+
+def bindings() -> list[BindingType]:
+    """Textual bindings of every command, on actions of the app."""
+    return [
+        Binding(
+            command.keys,
+            f"app.{command.action}",
+            command.label,
+            id=command.id,
+            show=False,
+            # before the composer's own keys: ctrl+c copies there, ctrl+d deletes, f7 selects
+            priority=command.id in _FIRST or re.match(r"f\d", command.keys) is not None,
+        )
+        for command in COMMANDS
+    ]
+
+
+def keys_of(command: Command, overrides: Mapping[str, str]) -> list[str]:
+    """The keys in force for a command, as a person reads them: ``["F2", "Ctrl+T"]``."""
+    keys = overrides.get(command.id, command.keys)
+    return [readable(key.strip()) for key in keys.split(",") if key.strip()]
+
+
+def readable(key: str) -> str:
+    """``ctrl+t`` as ``Ctrl+T``, ``f2`` as ``F2``, ``escape`` as ``Esc``."""
+    *modifiers, last = key.split("+")
+    name = _NAMES.get(last, last.upper() if len(last) == 1 and modifiers else last)
+    if last[:1] == "f" and last[1:].isdigit():
+        name = last.upper()
+    return "+".join([*(modifier.capitalize() for modifier in modifiers), name])

@@ -1,0 +1,214 @@
+"""The main screen: transcript, composer, side panel, status. It lays out and shows; the controller decides."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import ClassVar
+
+from textual.app import ComposeResult
+from textual.binding import BindingType
+from textual.containers import Horizontal, Vertical
+from textual.screen import Screen
+from textual.widgets import Static
+
+from medgemma_tui.clinical.budget import BudgetPlan
+from medgemma_tui.i18n import _
+from medgemma_tui.protocol import Telemetry
+from medgemma_tui.settings import Settings
+from medgemma_tui.tui.controller import Level
+from medgemma_tui.tui.conversation import Entry
+from medgemma_tui.tui.keymap import bindings
+from medgemma_tui.tui.profile import Profile
+from medgemma_tui.tui.widgets.budget_meter import BudgetMeter
+from medgemma_tui.tui.widgets.composer import Composer
+from medgemma_tui.tui.widgets.gpu_panel import GpuPanel
+from medgemma_tui.tui.widgets.key_bar import KeyBar
+from medgemma_tui.tui.widgets.status_bar import Statement, StatusBar
+from medgemma_tui.tui.widgets.suggestions import Suggestions, Welcome
+from medgemma_tui.tui.widgets.title_bar import TitleBar
+from medgemma_tui.tui.widgets.transcript import Transcript
+
+WIDE = 100
+
+
+class Banner(Static):
+    """A sentence above the composer about what is wrong or awaited; gone when there is nothing to say."""
+
+    def __init__(self, *, id: str | None = None) -> None:
+        super().__init__(id=id, markup=False)
+        self._said = ""
+
+    def show(self, text: str, level: str = "warn") -> None:
+        """Say this; empty hides it."""
+        if text != self._said:
+            self._said = text
+            self.display = bool(text)
+            self.update(text)
+        self.set_class(level == "bad", "-bad")
+
+
+class ChatScreen(Screen[None]):
+    """``offers`` gives the questions to suggest now."""
+
+    BINDINGS: ClassVar[list[BindingType]] = bindings()
+    AUTO_FOCUS = "#composer"
+    HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (WIDE, "-wide")]  # noqa: RUF012 (declared so in the base class)
+    VERTICAL_BREAKPOINTS = [(0, "-tiny"), (10, "-short"), (18, "-tall")]  # noqa: RUF012
+
+    def __init__(self, settings: Settings, profile: Profile, offers: Callable[[], list[str]]) -> None:
+        super().__init__()
+        self._offers = offers
+        self._empty = True
+        self.title_bar = TitleBar(profile, id="title")
+        self.welcome = Welcome(profile, id="welcome")
+        self.transcript = Transcript(profile, id="transcript")
+        self.banner = Banner(id="banner")
+        self.suggestions = Suggestions(id="suggestions")
+        self.composer = Composer(id="composer")
+        self.gpu = GpuPanel(profile, id="gpu")
+        self.meter = BudgetMeter(profile, id="meter")
+        self.gpu_line = GpuPanel(profile, id="gpu-line")
+        self.meter_line = BudgetMeter(profile, id="meter-line")
+        self.status_bar = StatusBar(profile, id="status")
+        self.key_bar = KeyBar(settings.keymap, id="keys")
+        self.gpu_line.compact = self.meter_line.compact = True
+
+    def compose(self) -> ComposeResult:
+        """The layout of DESIGN section 8; ``styles/chat.tcss`` shows the side panel or the lines that replace it."""
+        yield self.title_bar
+        with Horizontal(id="body"):
+            with Vertical(id="main"):
+                yield self.welcome
+                yield self.transcript
+                yield self.suggestions
+                yield self.banner
+                with Horizontal(id="lines"):
+                    yield self.gpu_line
+                    yield self.meter_line
+                yield self.composer
+            with Vertical(id="side"):
+                yield self.gpu
+                yield self.meter
+        yield self.status_bar
+        yield self.key_bar
+
+    def on_mount(self) -> None:
+        """Begin empty."""
+        self.banner.display = False
+        self.set_class(True, "-empty")
+        self.composer.focus()
+
+    # --- what the controller shows ---
+
+    @property
+    def draft(self) -> str:
+        """The text in the composer."""
+        return self.composer.text
+
+    def set_draft(self, text: str) -> None:
+        """Replace the draft."""
+        self.composer.set_draft(text)
+        self.composer.focus()
+
+    def take_draft(self) -> None:
+        """The draft was sent: into the history with it."""
+        self.composer.take()
+
+    def insert_pasted(self, text: str) -> None:
+        """A paste was found to fit."""
+        self.composer.insert_pasted(text)
+
+    def added(self, entry: Entry) -> None:
+        """An entry came at the end."""
+        self._set_empty(False)
+        self.transcript.append(entry)
+        self.transcript.follow()
+
+    def changed(self, entry: Entry) -> None:
+        """An entry has more text or another state."""
+        self.transcript.changed(entry)
+
+    def removed(self, entry: Entry) -> None:
+        """An entry went."""
+        self.transcript.remove_entry(entry)
+
+    def wiped(self) -> None:
+        """Nothing of the patient stays in any widget, in the undo history or in the app's clipboard."""
+        self.transcript.clear()
+        self.composer.wipe()
+        self.suggestions.offer(())
+        self.app.clear_notifications()
+        self.app._clipboard = ""
+        self.clear_selection()
+        self._set_empty(True)
+        self.composer.focus()
+
+    def planned(self, plan: BudgetPlan) -> None:
+        """The context budget changed."""
+        self.meter.show(plan)
+        self.meter_line.show(plan)
+
+    def offer(self) -> None:
+        """Offer what may be asked now."""
+        self.suggestions.offer(self._offers())
+
+    def say(self, text: str, level: Level = "information") -> None:
+        """A passing remark."""
+        self.notify(text, severity=level, markup=False)
+
+    def show_thinking(self, mode: str) -> None:
+        """What the next question asks of the model, where it is not the usual."""
+        words = {"force": _("reasoning: always"), "skip": _("reasoning: skipped, less safe")}
+        self.composer.border_title = words.get(mode, "")
+
+    def editing(self, active: bool) -> None:
+        """The draft will replace the last question."""
+        self.composer.set_class(active, "-editing")
+        self.composer.border_subtitle = _("editing: Enter replaces the last answer, Esc leaves it") if active else ""
+
+    # --- what the app shows ---
+
+    def show_telemetry(self, telemetry: Telemetry | None, reason: str = "") -> None:
+        """New figures, or none and why."""
+        self.gpu.show(telemetry, reason)
+        self.gpu_line.show(telemetry, reason)
+
+    def show_status(self, gpu: Statement, model: Statement, privacy: Statement) -> None:
+        """The three statements."""
+        self.status_bar.show(gpu, model, privacy)
+
+    def relabel(self) -> None:
+        """Say everything again in the language in use."""
+        for widget in (
+            self.title_bar, self.welcome, self.transcript, self.gpu, self.gpu_line, self.meter, self.meter_line,
+            self.status_bar, self.key_bar,
+        ):  # fmt: skip
+            widget.relabel()
+        self.editing(self.composer.has_class("-editing"))
+
+    def _set_empty(self, empty: bool) -> None:
+        if empty != self._empty:
+            self._empty = empty
+            self.set_class(empty, "-empty")
+
+    # --- focus ---
+
+    def on_descendant_focus(self) -> None:
+        """The key bar speaks of the place that has the keyboard."""
+        self.key_bar.show("transcript" if self.transcript.has_focus else "screen")
+
+    def on_composer_left_upward(self) -> None:
+        """Up from the composer's first line: to the suggestions, or to the transcript."""
+        if self.suggestions.display:
+            self.suggestions.focus()
+        elif not self._empty:
+            self.transcript.focus()
+
+    def on_suggestions_left(self) -> None:
+        """Back to the composer."""
+        self.composer.focus()
+
+    def on_suggestions_picked(self, event: Suggestions.Picked) -> None:
+        """A question was picked: it becomes the draft; what was there is in the history."""
+        self.composer.remember(self.draft)
+        self.set_draft(event.question)

@@ -1,0 +1,144 @@
+"""The composer: several lines, history, paste. Enter sends, Ctrl+J begins a new line."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from textual import events
+from textual.binding import Binding, BindingType
+from textual.message import Message
+from textual.widgets import TextArea
+
+from medgemma_tui.i18n import N_
+from medgemma_tui.safetext import clean
+
+
+class SafeTextArea(TextArea):
+    """A text area that foreign text enters through ``safetext`` only."""
+
+    def __init__(self, text: str = "", *, id: str | None = None) -> None:
+        super().__init__(text, id=id, soft_wrap=True, highlight_cursor_line=False)
+        self.cursor_blink = False  # a blinking cursor costs terminal bytes for nothing
+
+    def insert_pasted(self, text: str) -> None:
+        """Put a text in at the cursor, over what is selected."""
+        result = self._replace_via_keyboard(text, *self.selection)
+        if result is not None:
+            self.move_cursor(result.end_location)
+
+    def take_paste(self, text: str) -> None:
+        """What to do with a pasted text, made safe already."""
+        self.insert_pasted(text)
+
+    async def _on_key(self, event: events.Key) -> None:  # TextArea's own runs after this, unless prevented
+        if event.character is not None and event.is_printable and not clean(event.character):
+            event.stop()  # a paste without bracketing arrives as keys
+            event.prevent_default()
+
+    async def _on_paste(self, event: events.Paste) -> None:
+        event.stop()
+        event.prevent_default()
+        text = clean(event.text)
+        if text:
+            self.take_paste(text)
+
+
+class Composer(SafeTextArea):
+    """A text area that sends, with the history of what was sent."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("ctrl+j,shift+enter,alt+enter", "newline", N_("New line"), show=False),
+    ]
+
+    class Submitted(Message):
+        """Enter was pressed on a draft. The draft stays until the app takes it."""
+
+        def __init__(self, text: str) -> None:
+            self.text = text
+            super().__init__()
+
+    class Pasted(Message):
+        """Text was pasted; the app decides whether it fits and then calls ``insert_pasted``."""
+
+        def __init__(self, text: str) -> None:
+            self.text = text
+            super().__init__()
+
+    class LeftUpward(Message):
+        """Up was pressed where there is nothing above: no line and no older question."""
+
+    def __init__(self, *, id: str | None = None) -> None:
+        super().__init__(id=id)
+        self._sent: list[str] = []
+        self._at: int | None = None  # place in the history, None on the draft itself
+        self._draft = ""
+
+    # --- what the app calls ---
+
+    def set_draft(self, text: str) -> None:
+        """Replace the draft; the cursor goes to its end."""
+        self._at = None
+        self.load_text(text)
+        self.move_cursor(self.document.end)
+
+    def take(self) -> str:
+        """Empty the composer, keep what was in it as the newest of the history, and return it."""
+        text = self.text
+        self.remember(text)
+        self.set_draft("")
+        return text
+
+    def remember(self, text: str) -> None:
+        """Keep a text in the history, unless it is the newest already."""
+        if text.strip() and self._sent[-1:] != [text]:
+            self._sent.append(text)
+
+    def take_paste(self, text: str) -> None:
+        """Let the app decide."""
+        self.post_message(self.Pasted(text))
+
+    def wipe(self) -> None:
+        """Forget draft, history and everything that could be undone."""
+        self._sent.clear()
+        self._draft = ""
+        self.set_draft("")
+
+    # --- keys ---
+
+    async def _on_key(self, event: events.Key) -> None:
+        if event.key == "enter":
+            event.stop()
+            event.prevent_default()
+            self.post_message(self.Submitted(self.text))
+
+    def action_newline(self) -> None:
+        """Begin a new line at the cursor."""
+        self._replace_via_keyboard("\n", *self.selection)
+
+    def action_cursor_up(self, select: bool = False) -> None:
+        """Up a line; from the first line, the question before."""
+        if select or not self.navigator.is_first_wrapped_line(self.cursor_location):
+            super().action_cursor_up(select)
+            return
+        at = len(self._sent) if self._at is None else self._at
+        if at == 0:
+            self.post_message(self.LeftUpward())
+            return
+        if self._at is None:
+            self._draft = self.text
+        self._show(at - 1)
+
+    def action_cursor_down(self, select: bool = False) -> None:
+        """Down a line; from the last line, the question after, and at last the draft."""
+        if select or self._at is None or not self.navigator.is_last_wrapped_line(self.cursor_location):
+            super().action_cursor_down(select)
+            return
+        if self._at + 1 < len(self._sent):
+            self._show(self._at + 1)
+        else:
+            self.set_draft(self._draft)
+
+    def _show(self, at: int) -> None:
+        self.load_text(self._sent[at])
+        self.move_cursor(self.document.end)
+        self._at = at
