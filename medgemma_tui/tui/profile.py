@@ -130,7 +130,10 @@ ASCII = Glyphs(
 
 @dataclass(frozen=True, slots=True)
 class Profile:
-    """What the terminal can show. ``theme`` is a name of ``themes.THEMES``; ``animation`` is Textual's level."""
+    """What the terminal can show. ``theme`` is a name of ``themes.THEMES``.
+
+    ``animation`` is Textual's level: none anywhere, since at ten frames a second an animation is bytes and no grace.
+    """
 
     name: ProfileName
     glyphs: Glyphs
@@ -151,7 +154,7 @@ def choose(setting: str, environ: Mapping[str, str], theme: str = "clinic-dark")
     term = environ.get("TERM", "").lower()
     name = _named(setting) or _from_environment(term, environ)
     if name == "color":
-        return Profile("color", UNICODE, theme, _animation(environ))
+        return Profile("color", UNICODE, theme)
     if name == "console16":
         return Profile("console16", LINUX_CONSOLE if term == "linux" else UNICODE, "clinic-16")
     return Profile("ascii", ASCII, "clinic-16")
@@ -183,8 +186,3 @@ def _speaks_utf8(environ: Mapping[str, str]) -> bool:
             return not charset or charset.lower().replace("-", "") == "utf8"
     return True
 
-
-def _animation(environ: Mapping[str, str]) -> Animation:
-    """Animations cost terminal bytes, so there are none over SSH, nor for people who asked for none."""
-    remote = any(name in environ for name in ("SSH_CONNECTION", "SSH_CLIENT", "SSH_TTY"))
-    return "none" if remote or environ.get("ACCESSIBLE", "") not in ("", "0") else "basic"
