@@ -114,7 +114,7 @@ class Admission:
         return self._order().index(ticket) + 1
 
     def _order(self) -> list[Ticket]:
-        """The waiting tickets, next first: by how many of its user's stand before it, then whose turn is longest ago."""
+        """The waiting tickets, next first: by its user's others before it, then by whose turn is longest ago."""
         ahead = Counter(ticket.uid for ticket in self._active)
         ranked = []
         for ticket in sorted(self._waiting, key=lambda ticket: ticket.number):
