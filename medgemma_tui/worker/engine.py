@@ -11,7 +11,6 @@ import asyncio
 import logging
 import threading
 import time
-import traceback
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
@@ -21,6 +20,7 @@ from transformers import PreTrainedTokenizerBase
 from medgemma_tui.http_errors import ApiError, prompt_too_long, queue_full
 from medgemma_tui.protocol import CompletionDetails, Progress, PromptDetails, Usage
 from medgemma_tui.worker.decoder import Decoder, PromptTooLong, QueueFull
+from medgemma_tui.worker.faults import describe
 from medgemma_tui.worker.outbox import Done, EngineEvent, Failed, Text
 from medgemma_tui.worker.textstream import ReplyText
 from medgemma_tui.worker.types import (
@@ -292,12 +292,3 @@ def _usage(job: _Job, event: FinishEvent) -> Usage:
         trace_closed=event.trace_closed.value,
     )
 
-
-def describe(error: BaseException) -> str:
-    """An exception for the log: its type and stack, no values; its message only where it is CUDA's own."""
-    message = str(error) if isinstance(error, torch.AcceleratorError) else ""
-    stack = " < ".join(
-        f"{frame.name} ({frame.filename.rsplit('/', 1)[-1]}:{frame.lineno})"
-        for frame in reversed(traceback.extract_tb(error.__traceback__))
-    )
-    return f"{type(error).__name__} {message.splitlines()[0] if message else ''} in {stack}"

@@ -27,6 +27,7 @@ from transformers import (
 )
 
 from medgemma_tui.model_dir import ModelDir, ModelDirError, check_fit, default_window, inspect, is_vision
+from medgemma_tui.worker.faults import LoadError, OutOfMemory
 
 log = logging.getLogger(__name__)
 
@@ -41,18 +42,6 @@ _LANGUAGE_MODEL = {  # names in a checkpoint with a vision tower (Hub layout, th
 
 Progress = Callable[[float], None]
 """Takes the percent that is loaded, 0 to 100, never falling."""
-
-
-class OutOfMemory(RuntimeError):
-    """There was not enough memory to load the model. ``device`` is ``cuda`` or ``cpu``."""
-
-    def __init__(self, device: str) -> None:
-        super().__init__(f"out of {'GPU' if device == 'cuda' else 'host'} memory while the model was loaded")
-        self.device = device
-
-
-class LoadError(RuntimeError):
-    """The model was read and is not what it must be (a layer left in 16 bits, a weight missing)."""
 
 
 @dataclass(frozen=True, slots=True)
