@@ -15,6 +15,7 @@ from textual.strip import Strip
 from textual.widget import Widget
 
 from medgemma_tui.tui.themes import INKS
+from medgemma_tui.tui.wrap import wrap
 
 
 class Ink(NamedTuple):
@@ -37,6 +38,17 @@ Line = list[Run]
 def width_of(line: Line) -> int:
     """Cells of a line."""
     return sum(cell_len(text) for text, _ink in line)
+
+
+def fields(parts: list[Line], width: int, gap: Run) -> list[Line]:
+    """Parts side by side with a gap between, on as many lines as needed; one that is too wide is wrapped."""
+    lines: list[Line] = []
+    for part in parts:
+        if lines and width_of(lines[-1]) + cell_len(gap[0]) + width_of(part) <= width:
+            lines[-1] = [*lines[-1], gap, *part]
+        else:
+            lines.extend(wrap(part, width))
+    return lines
 
 
 class Inked(Widget):

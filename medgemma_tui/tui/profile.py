@@ -56,7 +56,7 @@ class Glyphs:
     up: str = "↑"
     approx: str = "≈"
     degree: str = "°C"
-    """Two cells."""
+    """Two cells; one in ASCII."""
     dash: str = "—"
     thumb: str = " "
     """A scrollbar's handle, drawn in reverse."""
@@ -119,7 +119,7 @@ ASCII = Glyphs(
     down="v",
     up="^",
     approx="~",
-    degree=" C",
+    degree="C",
     dash="-",
     thumb="#",
     track="|",

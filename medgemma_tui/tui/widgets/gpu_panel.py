@@ -2,9 +2,27 @@
 
 from __future__ import annotations
 
-from medgemma_tui.protocol import Telemetry
-from medgemma_tui.tui.ink import Line, Panel
+from collections import deque
+
+from medgemma_tui.i18n import _, ngettext
+from medgemma_tui.protocol import GpuSample, Telemetry
+from medgemma_tui.safetext import clean_line
+from medgemma_tui.tui.ink import MUTED, STRONG, TEXT, Ink, Line, Panel, Run, fields, width_of
 from medgemma_tui.tui.profile import Profile
+from medgemma_tui.tui.widgets import gpu_words as words
+from medgemma_tui.tui.widgets.gpu_words import GIB
+from medgemma_tui.tui.widgets.sparkline import gauge, sparkline
+from medgemma_tui.tui.wrap import cells, pad, truncate, wrap
+
+HISTORY = 60
+"""Samples kept for each sparkline."""
+STALE_S = 5.0
+"""Seconds after which the GPU's figures are told to be old."""
+
+_OK = Ink("ok")
+_WARN = Ink("warn", bold=True)
+_BAD = Ink("bad", bold=True)
+_HOST = -1
 
 
 class GpuPanel(Panel):
@@ -12,10 +30,16 @@ class GpuPanel(Panel):
 
     def __init__(self, profile: Profile, *, id: str | None = None, classes: str | None = None) -> None:
         super().__init__(id=id, classes=classes)
-        self._profile = profile
+        self._glyphs = profile.glyphs
         self._telemetry: Telemetry | None = None
         self._reason = ""
+        self._device: str | None = None
         self._compact = False
+        self._loads: dict[int, deque[float | None]] = {}
+
+    @property
+    def _gap(self) -> Run:
+        return (f" {self._glyphs.dot} ", MUTED)
 
     @property
     def compact(self) -> bool:
@@ -28,11 +52,175 @@ class GpuPanel(Panel):
             self._compact = compact
             self.redraw()
 
-    def show(self, telemetry: Telemetry | None, reason: str = "") -> None:
-        """Show this sample; None says that there are no figures, and ``reason`` why, in the language in use."""
+    def show(self, telemetry: Telemetry | None, reason: str = "", device: str | None = None) -> None:
+        """Show this sample; None says that there are no figures, and ``reason`` why, in the language in use.
+
+        ``device`` is where the model runs as its card says ("cpu", "cuda:0"), None where that is not known.
+        """
+        self._device = device
+        if telemetry is not None and telemetry is not self._telemetry:
+            self._remember(_HOST, telemetry.host.cpu_percent)
+            for gpu in telemetry.gpus:
+                self._remember(gpu.index, gpu.utilization)
         self._telemetry, self._reason = telemetry, reason
         self.redraw()
 
     def compose_lines(self, width: int) -> list[Line]:
         """The panel for this width."""
-        return []
+        now = self._telemetry
+        if now is None:
+            text = clean_line(self._reason) or _("No figures from the service yet.")
+            lines = wrap([(f"GPU {self._glyphs.dash} ", MUTED), (text, MUTED)], width)
+            return lines[:1] if self._compact else lines
+        if self._compact:
+            return [self._one_line(now, width)]
+        lines = []
+        for gpu in now.gpus:
+            if lines:
+                lines.append([(self._glyphs.rule * width, MUTED)])
+            lines += self._card(gpu, width, full=len(now.gpus) == 1)
+        if not any(gpu.error is None for gpu in now.gpus):
+            lines += self._no_card(now, width)
+        if (now.gpu_age_s or 0) > STALE_S:
+            text = _("GPU figures are {n} s old").format(n=f"{now.gpu_age_s:.0f}")
+            lines += wrap([(f"{self._glyphs.warn} {text}", _WARN)], width)
+        return [*lines, *self._service(now, width)]
+
+    def _remember(self, index: int, load: float | None) -> None:
+        self._loads.setdefault(index, deque(maxlen=HISTORY)).append(load)
+
+    # --- one card -------------------------------------------------------------------------------------
+
+    def _card(self, gpu: GpuSample, width: int, *, full: bool) -> list[Line]:
+        glyphs = self._glyphs
+        name = clean_line(gpu.name) or words.not_available()
+        title: Line = [(truncate(f"GPU {gpu.index} {glyphs.dot} {name}", width, glyphs.ellipsis), STRONG)]
+        if gpu.error is not None:
+            text = words.nvml_sentence(gpu.error_code, clean_line(gpu.error))
+            return [title, *wrap([(f"{glyphs.bad} {text}", _BAD)], width)]
+        lines = [title, self._load_line(_("load"), gpu.index, gpu.utilization, width), self._memory_line(gpu, width)]
+        hot = (
+            gpu.temperature is not None
+            and gpu.temperature_slowdown is not None
+            and gpu.temperature >= gpu.temperature_slowdown - 3
+        )
+        figures: list[Line] = [
+            [(words.number(gpu.temperature, f" {glyphs.degree}"), _WARN if hot else TEXT)],
+            [(words.share(gpu.power, gpu.power_limit, " W"), TEXT)],
+        ]
+        if full or gpu.clock_sm is not None:
+            figures.append([(words.share(gpu.clock_sm, gpu.clock_sm_max, " MHz"), TEXT)])
+        lines += fields(figures, width, self._gap)
+        lines += self._health(gpu, width)
+        worker, others = words.holders(gpu)
+        if full or others:
+            held = [
+                _("worker {gib} GiB").format(gib=words.gib(worker)),
+                _("others {gib} GiB").format(gib=words.gib(others)),
+            ]
+            lines += fields([[(text, MUTED)] for text in held], width, self._gap)
+        for part in gpu.mig:
+            used = words.share(part.memory_used, part.memory_total, " GiB", GIB, 1)
+            label = f"MIG {part.index} {clean_line(part.name or '')}".rstrip()
+            lines.append([(truncate(f"{label} {glyphs.dot} {used}", width, glyphs.ellipsis), TEXT)])
+        return lines
+
+    def _load_line(self, label: str, index: int, load: float | None, width: int) -> Line:
+        head, tail = f"{pad(label, max(4, cells(label)))} ", f" {pad(words.number(load, ' %'), 5)}"
+        line = sparkline(list(self._loads.get(index, ())), max(0, width - cells(head) - cells(tail)), self._glyphs)
+        return [(head, TEXT), (line, Ink("heading")), (tail, STRONG)]
+
+    def _memory_line(self, gpu: GpuSample, width: int) -> Line:
+        head = f"{pad(_('VRAM'), max(4, cells(_('VRAM'))))} "
+        tail = " " + words.share(gpu.memory_used, gpu.memory_total, " GiB", GIB, 1)
+        part = gpu.memory_used / gpu.memory_total if gpu.memory_used is not None and gpu.memory_total else None
+        full = part is not None and part > 0.95
+        bar = gauge(part, max(0, width - cells(head) - cells(tail)), self._glyphs)
+        return [(head, TEXT), (bar, _WARN if full else Ink("heading")), (tail, STRONG)]
+
+    def _health(self, gpu: GpuSample, width: int) -> list[Line]:
+        """Whether it is slowed, and ECC: faults in words, and the absence of faults only where it is known."""
+        glyphs = self._glyphs
+        slowed = words.slowed(gpu)
+        lines: list[Line] = []
+        if slowed:
+            lines += wrap([(f"{glyphs.warn} {slowed}", _WARN)], width)
+        else:
+            said = (_("no throttling"), _OK) if slowed is not None else (_("throttling: n/a"), MUTED)
+            lines += wrap([said], width)
+        if (told := words.ecc(gpu)) is not None:
+            text, bad = told
+            lines += wrap([(f"{glyphs.bad} {text}" if bad else text, _BAD if bad else MUTED)], width)
+        return lines
+
+    # --- the host and the service ---------------------------------------------------------------------
+
+    def _no_card(self, now: Telemetry, width: int) -> list[Line]:
+        cpu = self._load_line(_("CPU"), _HOST, now.host.cpu_percent, width)
+        if now.gpus:  # all of them lost, as their own lines say
+            return [cpu]
+        return [*wrap([(f"GPU {self._glyphs.dash} ", STRONG), (self._why_none(now), MUTED)], width), cpu]
+
+    def _why_none(self, now: Telemetry) -> str:
+        """Why there is no card to show, and where the model runs if that is known."""
+        text = words.nvml_sentence(now.nvml_error_code, clean_line(now.nvml_error or "")) or _("no figures yet")
+        if self._device == "cpu":
+            return _("no GPU: the model runs on the CPU") + f" ({text.rstrip('.。')})"
+        return text
+
+    def _service(self, now: Telemetry, width: int) -> list[Line]:
+        service = now.service
+        counts = [
+            _("queue {n}").format(n=service.queued),
+            _("answering {n}").format(n=service.active),
+            _("parked {n}").format(n=service.parked_sessions),
+        ]
+        lines = fields([[(text, TEXT)] for text in counts], width, self._gap)
+        memory = words.share(now.host.memory_used, now.host.memory_total, " GiB", GIB, 0)
+        host = [f"{_('host')} CPU {words.number(now.host.cpu_percent, ' %')}", f"RAM {memory}"]
+        return [*lines, *fields([[(text, MUTED)] for text in host], width, self._gap)]
+
+    # --- one line -------------------------------------------------------------------------------------
+
+    def _one_line(self, now: Telemetry, width: int) -> Line:
+        """What is wrong first, then the busiest card's figures, then the queue, as far as there is room."""
+        glyphs = self._glyphs
+        parts: list[Line] = []
+        cards = [gpu for gpu in now.gpus if gpu.error is None]
+        lost = [gpu for gpu in now.gpus if gpu.error is not None]
+        for gpu in lost:
+            text = words.nvml_sentence(gpu.error_code, clean_line(gpu.error or ""))
+            parts.append([(f"{glyphs.bad} GPU {gpu.index}: {text}", _BAD)])
+        for gpu in cards:
+            if told := words.slowed(gpu):
+                parts.append([(f"{glyphs.warn} GPU {gpu.index} {told}", _WARN)])
+            if (ecc := words.ecc(gpu)) is not None and ecc[1]:
+                parts.append([(f"{glyphs.bad} {ecc[0]}", _BAD)])
+        if cards:
+            gpu = max(cards, key=lambda card: card.utilization or 0.0)
+            which = f"GPU {gpu.index}"
+            if len(cards) > 1:
+                which = _("GPU {index} of {count}").format(index=gpu.index, count=len(cards))
+            history = sparkline(list(self._loads.get(gpu.index, ())), 8, glyphs)
+            load = f" {words.number(gpu.utilization, ' %')}"
+            parts.insert(0, [(f"{which} ", STRONG), (history, Ink("heading")), (load, STRONG)])
+            parts.append([(words.share(gpu.memory_used, gpu.memory_total, " GiB", GIB, 1), TEXT)])
+            parts.append([(words.number(gpu.temperature, f" {glyphs.degree}"), TEXT)])
+        elif not lost:
+            parts.append([(f"GPU {glyphs.dash} {self._why_none(now)}", MUTED)])
+        if not cards:
+            parts.append([(f"CPU {words.number(now.host.cpu_percent, ' %')}", TEXT)])
+        queued = now.service.queued
+        parts.append([(ngettext("{n} waiting", "{n} waiting", queued).format(n=queued), TEXT)])
+        line: Line = []
+        for part in parts:
+            gap = f" {glyphs.dot} " if line else ""
+            room = width - width_of(line) - cells(gap)
+            if width_of(part) > room:
+                if not line or room > 12:
+                    text, ink = part[-1]
+                    head = part[:-1] if width_of(part[:-1]) < room else []
+                    line += [(gap, MUTED), *head, (truncate(text, room - width_of(head), glyphs.ellipsis), ink)]
+                break
+            line += [(gap, MUTED), *part] if gap else part
+        return line
