@@ -75,9 +75,10 @@ class Reply:
         return self._checked(move)
 
     def _in_trace(self, move: Move, token: int) -> None:
-        if token == self._ids.start_of_turn:
+        leaves = token == self._ids.start_of_turn
+        if leaves and not self._sections.remaining:
             move.finish = FinishReason.NEXT_SPEAKER
-        elif token == self._ids.trace_close or self._ids.ends_turn(token):
+        elif leaves or token == self._ids.trace_close or self._ids.ends_turn(token):
             # A turn that ends inside the trace has no answer in it yet: close the trace and let it be written.
             self._close(move, TraceClosed.MODEL, forced=token != self._ids.trace_close)
         else:
