@@ -170,7 +170,9 @@ class Supervisor:
             while not watch.hung:
                 health = await watch.ask()
                 if health is not None:
-                    own = {"restarts": self._restarts, "worker_pid": pid}
+                    # A worker that has failed is about to end, and to be started again: it is we who give up.
+                    reason = "worker_lost" if health.reason == "failed" else health.reason
+                    own = {"restarts": self._restarts, "worker_pid": pid, "reason": reason}
                     self._board.put(health.model_copy(update=own))
                 await asyncio.sleep(self._timing.poll_ready_s if self._board.ready else self._timing.poll_s)
 
