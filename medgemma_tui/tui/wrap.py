@@ -21,13 +21,11 @@ TAB = 4
 
 _NO_START = frozenset("。，、；：？！）》」』】〕〉”’％℃…—～·ー々%‰°)]},.;:?!\u3000")
 _NO_END = frozenset("（《「『【〔〈“‘([{#$￥¥")
-_DIGITS = frozenset("0123456789")
-# a Chinese unit stays with its number
-_UNITS_CJK = frozenset("年月日天时分秒岁周次片粒支毫微升克米级期型度个例倍小")
-# a space between a number and its unit does not break
-_UNIT_SPACE = re.compile(
-    r"(?<=\d)[ \u00a0](?=(?:%|℃|°C|[kmcµμnpd]?g|[kmµμnpd]?L|ml|[mµμnp]?mol|mEq|m?Eq|[kM]?IU|U|mmHg|kPa|[cmk]?m|bpm|"
-    r"min|[hds]|ms|Hz|[kMGT]i?B|[kMG]?Hz|[mk]?W|tok|岁|小时|分钟|天|年|周|次)(?![A-Za-z]))"
+# a number and its unit stay together, with or without a space between them
+_UNIT = re.compile(
+    r"(?<=\d)[ \u00a0]?(?:(?:%|℃|°C|[kmcµμnpd]?g|[kmµμnpd]?L|ml|[mµμnp]?mol|m?Eq|[kM]?IU|U|mmHg|kPa|[cmk]?m|bpm|"
+    r"min|[hds]|ms|[kMGT]i?B|[kMG]?Hz|[mk]?W|tok)(?![A-Za-z])|"
+    r"小时|分钟|毫克|微克|毫升|毫米|厘米|千克|[年月日天时分秒岁周次片粒支克升米级期型度例倍])"
 )
 _SPECIAL = re.compile("[\u200d\ufe0f]")
 
@@ -111,7 +109,7 @@ def _breaks(text: str, first: int, rest: int) -> list[tuple[int, int]]:
     offsets = [0, *accumulate(widths)]
     if offsets[end] <= first:
         return [(0, end)]
-    glued = {match.start() for match in _UNIT_SPACE.finditer(text)}
+    glued = {at for match in _UNIT.finditer(text) for at in range(*match.span())}
     spans: list[tuple[int, int]] = []
     start, room = 0, first
     while offsets[end] - offsets[start] > room:
@@ -130,18 +128,18 @@ def _breaks(text: str, first: int, rest: int) -> list[tuple[int, int]]:
 def _may_break(text: str, widths: Sequence[int], at: int, glued: set[int]) -> bool:
     """Whether a line may end before ``text[at]``."""
     before, after = text[at - 1], text[at]
-    if widths[at] == 0:  # inside a grapheme
+    if widths[at] == 0 or at in glued:  # inside a grapheme, inside a figure
         return False
     if after == " ":
-        return at not in glued
+        return True
     if after in _NO_START:
         return False
     if before == " ":
-        return at - 1 not in glued
+        return True
     if before in _NO_END:
         return False
     if widths[at] == 2 or widths[at - 1] == 2:
-        return not (before in _DIGITS and after in _UNITS_CJK)
+        return True
     if before == "-" and at >= 3:  # inside a compound of words, not inside a code or a range
         return after.isalpha() and text[at - 2].isalpha() and text[at - 3].isalpha()
     return before in "…—" or after in "…—"
