@@ -25,7 +25,7 @@ MAX_HEADER_BYTES = 32 * 1024
 """The request line's target and all headers together; more gets 400."""
 
 _SO_PEERGROUPS = 59  # Linux 4.13; not in Python's socket module
-_MAX_GROUPS = 65536
+_GROUPS_BYTES = 1024  # the most that Python's getsockopt takes: 256 groups
 _NOT_IN_A_KEY = re.compile(r"[^A-Za-z0-9._-]")
 
 _connections = itertools.count(1)
@@ -116,11 +116,11 @@ def _peer(transport: asyncio.Transport) -> Peer | None:
         return None
     pid, uid, gid = struct.unpack("3i", connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))
     try:
-        raw = connection.getsockopt(socket.SOL_SOCKET, _SO_PEERGROUPS, 4 * _MAX_GROUPS)
-    except OSError:
-        raw = b""
-    groups = frozenset(struct.unpack(f"{len(raw) // 4}I", raw))
-    return Peer(pid, uid, gid, groups, next(_connections), transport.abort)
+        raw = connection.getsockopt(socket.SOL_SOCKET, _SO_PEERGROUPS, _GROUPS_BYTES)
+        groups = struct.unpack(f"{len(raw) // 4}I", raw)
+    except OSError:  # more groups than fit
+        groups = tuple(os.getgrouplist(login_name(uid), gid))
+    return Peer(pid, uid, gid, frozenset(groups), next(_connections), transport.abort)
 
 
 class PeerGate:

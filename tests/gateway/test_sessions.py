@@ -1,0 +1,80 @@
+"""Parked conversations: one a user, bounded, wiped in time, forgotten everywhere."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+from gateway_running import Running, wait_for
+
+from medgemma_tui.gateway.sessions import Sessions
+from medgemma_tui.http_errors import ApiError
+from medgemma_tui.protocol import SessionBody
+
+
+def test_a_conversation_is_parked_fetched_and_forgotten(stubbed):
+    http = stubbed.gateway.http
+    assert http.get("/v1/session").status_code == 404
+    assert http.put("/v1/session", json={"payload": "患者 😀", "ttl_s": 60}).status_code == 204
+    got = http.get("/v1/session").json()
+    assert got["payload"] == "患者 😀"
+    assert 55 < got["expires_in_s"] <= 60
+    assert stubbed.gateway.metrics()[("medgemma_parked_sessions", ())] == 1
+    http.put("/v1/session", json={"payload": "second"})
+    assert http.get("/v1/session").json()["payload"] == "second"
+    assert http.delete("/v1/session").status_code == 204
+    assert http.get("/v1/session").status_code == 404
+    assert stubbed.engine.seen()["forgotten"] == []  # another engine has no such call
+
+
+def test_one_that_is_too_large_is_refused_and_the_old_one_kept(stubbed):
+    http = stubbed.gateway.http
+    http.put("/v1/session", json={"payload": "old"})
+    response = http.put("/v1/session", json={"payload": "x" * 4097})
+    assert response.status_code == 413
+    assert (response.json()["error"]["type"], response.json()["error"]["param"]) == ("too_large", "payload")
+    assert http.put("/v1/session", json={"payload": "血" * 1400}).status_code == 413  # bytes count, not characters
+    assert http.get("/v1/session").json()["payload"] == "old"
+    http.delete("/v1/session")
+
+
+@pytest.mark.parametrize("body", [{}, {"payload": 1}, {"payload": "x", "ttl_s": 0}, {"payload": "x", "more": 1}])
+def test_a_bad_body(stubbed, body):
+    assert stubbed.gateway.http.put("/v1/session", json=body).status_code == 400
+
+
+def test_the_sites_deadline_wins_and_nobody_needs_to_look():
+    running = Running("--demo", session_ttl_s=0.3).listening()
+    try:
+        assert running.http.put("/v1/session", json={"payload": "x", "ttl_s": 3600}).status_code == 204
+        assert running.http.get("/v1/session").json()["expires_in_s"] <= 0.3
+        wait_for(lambda: running.metrics()[("medgemma_parked_sessions", ())] == 0, 2, what="the deadline")
+        assert running.http.get("/v1/session").status_code == 404
+    finally:
+        running.stop()
+
+
+async def test_each_user_has_their_own_and_it_is_overwritten_when_it_goes():
+    sessions = Sessions(max_bytes=100, ttl_s=0.05)
+    sessions.park(1, SessionBody(payload="one"))
+    sessions.park(2, SessionBody(payload="two"))
+    assert sessions.get(1).payload == "one"
+    assert sessions.get(2).payload == "two"
+    kept = sessions._parked[1].payload
+    sessions.drop(1)
+    assert kept == bytearray(3)
+    with pytest.raises(ApiError) as caught:
+        sessions.get(1)
+    assert caught.value.status == 404
+    kept = sessions._parked[2].payload
+    await asyncio.sleep(0.1)
+    assert len(sessions) == 0
+    assert kept == bytearray(3)
+
+
+async def test_parking_again_begins_the_time_anew():
+    sessions = Sessions(max_bytes=100, ttl_s=0.1)
+    for _ in range(4):
+        sessions.park(1, SessionBody(payload="x"))
+        await asyncio.sleep(0.05)
+    assert sessions.get(1).payload == "x"
