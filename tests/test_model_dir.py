@@ -1,0 +1,344 @@
+"""Every way a model directory can be unusable, made for real, and the memory arithmetic."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import time
+from contextlib import nullcontext
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from medgemma_tui import demo
+from medgemma_tui.model_dir import (
+    ModelDir,
+    ModelDirError,
+    check_fit,
+    default_window,
+    inspect,
+    read_header,
+    vram_need,
+    window_that_fits,
+)
+
+GIB = 2**30
+
+
+@pytest.fixture
+def model(tmp_path):
+    """A copy of the demo model to break."""
+    path = tmp_path / "model"
+    shutil.copytree(demo.model_dir(), path)
+    return path
+
+
+def problem(path) -> ModelDirError:
+    with pytest.raises(ModelDirError) as caught:
+        inspect(path)
+    assert "{" not in caught.value.message()  # every placeholder has its value
+    assert all(isinstance(value, str) for value in caught.value.params.values())
+    return caught.value
+
+
+def edit(file: Path, **changes):
+    content = json.loads(file.read_text())
+    content.update(changes)
+    file.write_text(json.dumps(content))
+
+
+def split_in_two(model: Path) -> Path:
+    """The same weights as two shards and an index; returns the second shard."""
+    raw = (model / "model.safetensors").read_bytes()
+    length = int.from_bytes(raw[:8], "little")
+    header, data = json.loads(raw[8 : 8 + length]), raw[8 + length :]
+    header.pop("__metadata__", None)
+    names = list(header)
+    weight_map = {}
+    for part, chosen in enumerate((names[::2], names[1::2]), start=1):
+        name = f"model-{part:05d}-of-00002.safetensors"
+        at, entries, blobs = 0, {}, []
+        for tensor in chosen:
+            start, stop = header[tensor]["data_offsets"]
+            entries[tensor] = {**header[tensor], "data_offsets": [at, at + stop - start]}
+            at += stop - start
+            blobs.append(data[start:stop])
+            weight_map[tensor] = name
+        head = json.dumps(entries).encode()
+        (model / name).write_bytes(len(head).to_bytes(8, "little") + head + b"".join(blobs))
+    (model / "model.safetensors").unlink()
+    (model / "model.safetensors.index.json").write_text(json.dumps({"metadata": {}, "weight_map": weight_map}))
+    return model / "model-00002-of-00002.safetensors"
+
+
+def test_the_demo_model_is_fine():
+    found = inspect(demo.model_dir())
+    config = json.loads((demo.model_dir() / "config.json").read_text())
+    assert (found.model_type, found.text_only, found.quantization) == ("gemma3_text", True, None)
+    assert found.weight_bytes == (demo.model_dir() / "model.safetensors").stat().st_size
+    assert found.layers == config["num_hidden_layers"]
+    assert found.sliding_layers == config["layer_types"].count("sliding_attention")
+    assert found.sliding_window == config["sliding_window"]
+    assert found.context_limit == config["max_position_embeddings"]
+    stored = sum(tensor.size for tensor in read_header(demo.model_dir() / "model.safetensors"))
+    assert found.parameters == stored // 2  # bf16, head tied
+
+
+def test_it_is_quick_and_without_torch():
+    code = (
+        "import sys, time\nfrom medgemma_tui import demo, model_dir\nmodel_dir.inspect(demo.model_dir())\n"
+        "sys.exit(bool({'torch', 'transformers', 'safetensors'} & set(sys.modules)))"
+    )
+    began = time.monotonic()
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+    assert time.monotonic() - began < 3
+
+
+def test_relative_path():
+    assert problem("models/medgemma").code == "not_absolute"
+
+
+def test_missing(tmp_path):
+    error = problem(tmp_path / "nowhere")
+    assert error.code == "missing"
+    assert str(tmp_path / "nowhere") in error.message()
+
+
+def test_a_file_is_not_a_directory(model):
+    assert problem(model / "config.json").code == "not_a_directory"
+    assert problem(model / "config.json" / "deeper").code in ("missing", "not_a_directory")
+
+
+def test_empty_directory(tmp_path):
+    assert problem(tmp_path).code == "no_config"
+
+
+@pytest.mark.parametrize(
+    "text", ["", "not json", "[1, 2]", '{"model_type": "gemma3_text", "num_hidden_layers": "many"}',
+             '{"model_type": "gemma3_text", "head_dim": -1}', '{"model_type": "gemma3", "text_config": 7}']
+)  # fmt: skip
+def test_garbage_config(model, text):
+    (model / "config.json").write_text(text)
+    error = problem(model)
+    assert error.code == "bad_config"
+    assert str(model / "config.json") in error.message()
+
+
+@pytest.mark.parametrize("kind", ["llama", "gemma3n", "gemma2"])
+def test_another_model(model, kind):
+    edit(model / "config.json", model_type=kind)
+    error = problem(model)
+    assert (error.code, error.params["model_type"]) == ("not_gemma3", kind)
+
+
+@pytest.mark.parametrize("name", ["pytorch_model.bin", "weights.pt", "state.PKL", "last.ckpt", "model.pth"])
+def test_pickles_are_refused_beside_good_weights(model, name):
+    (model / name).write_bytes(b"\x80\x04.")
+    error = problem(model)
+    assert error.code == "pickle_files"
+    assert str(model / name) in error.message()
+
+
+def test_no_weights(model):
+    (model / "model.safetensors").unlink()
+    assert problem(model).code == "no_weights"
+
+
+def test_shards_are_fine_when_all_are_there(model):
+    split_in_two(model)
+    found = inspect(model)
+    assert [name for name, _ in found.files] == ["model-00001-of-00002.safetensors", "model-00002-of-00002.safetensors"]
+    assert found.parameters == inspect(demo.model_dir()).parameters
+
+
+def test_missing_shard_is_named(model):
+    second = split_in_two(model)
+    second.unlink()
+    error = problem(model)
+    assert error.code == "missing_shard"
+    assert str(second) in error.message()
+
+
+def test_shards_without_their_index(model):
+    split_in_two(model)
+    (model / "model.safetensors.index.json").unlink()
+    assert problem(model).code == "missing_shard"
+
+
+def test_an_index_that_points_outside(model):
+    split_in_two(model)
+    index = {"weight_map": {"model.embed_tokens.weight": "../../etc/passwd.safetensors"}}
+    (model / "model.safetensors.index.json").write_text(json.dumps(index))
+    assert problem(model).code == "truncated"
+
+
+@pytest.mark.parametrize("share", [0.0, 0.00001, 0.001, 0.5, 0.999999])
+def test_half_copied_is_named_with_its_figures(model, share):
+    file = model / "model.safetensors"
+    os.truncate(file, int(file.stat().st_size * share))
+    error = problem(model)
+    assert error.code == "truncated"
+    assert str(file) in error.message()
+    assert f"{file.stat().st_size:,} bytes" in error.message()
+
+
+def test_half_copied_shard(model):
+    second = split_in_two(model)
+    os.truncate(second, second.stat().st_size // 2)
+    assert problem(model).params["file"] == str(second)
+
+
+def test_a_pointer_instead_of_the_file(model):
+    """What `git clone` without LFS leaves."""
+    (model / "model.safetensors").write_text("version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 1\n")
+    assert problem(model).code == "truncated"
+
+
+@given(junk=st.binary(max_size=300))
+def test_any_bytes_at_all_as_weights(tmp_path_factory, junk):
+    file = tmp_path_factory.mktemp("junk") / "model.safetensors"
+    file.write_bytes(junk)
+    whole = int.from_bytes(junk[:8], "little") == len(junk) - 8 and junk[8:].strip() == b"{}"
+    with nullcontext() if whole else pytest.raises(ModelDirError, match="is not whole"):
+        read_header(file)
+
+
+def test_missing_layer_is_named(model):
+    edit(model / "config.json", num_hidden_layers=5, layer_types=["full_attention"] * 5)
+    error = problem(model)
+    assert error.code == "missing_tensor"
+    assert error.params["tensor"] == "model.layers.4.self_attn.q_proj.weight"
+
+
+@pytest.mark.parametrize("name", ["tokenizer.json", "tokenizer_config.json", "chat_template.jinja"])
+def test_no_tokenizer(model, name):
+    (model / name).unlink()
+    error = problem(model)
+    assert error.code == "no_tokenizer"
+    assert name in error.message()
+
+
+def test_broken_tokenizer(model):
+    (model / "tokenizer.json").write_text("{")
+    assert problem(model).code == "no_tokenizer"
+
+
+@pytest.mark.parametrize(
+    ("settings", "named"),
+    [
+        ({"quant_method": "gptq", "bits": 4}, "gptq"),
+        ({"quant_method": "awq"}, "awq"),
+        ({"quant_method": "bitsandbytes", "load_in_8bit": True}, "bitsandbytes 8 bit"),
+        ({"quant_method": "bitsandbytes", "load_in_4bit": True, "bnb_4bit_quant_type": "fp4"}, "bitsandbytes fp4"),
+        ({"quant_method": "bitsandbytes", "load_in_4bit": True}, "bitsandbytes fp4"),
+        ("int4", "unknown"),
+    ],
+)
+def test_other_quantisations(model, settings, named):
+    edit(model / "config.json", quantization_config=settings)
+    error = problem(model)
+    assert (error.code, error.params["quantization"]) == ("unsupported_quantization", named)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root to become somebody else")
+@pytest.mark.parametrize("closed", ["", "config.json", "model.safetensors"])
+def test_unreadable(tmp_path, model, closed):
+    """Looked at by another user, for whom the file is closed."""
+    (model / closed).chmod(0)
+    reader, writer = os.pipe()
+    child = os.fork()
+    if child == 0:
+        try:
+            os.chdir("/")
+            for part in (model, *model.parents):  # pytest's own directories are closed to others
+                if part.stat().st_uid == 0 and part != model / closed and str(part).startswith("/tmp/"):
+                    part.chmod(part.stat().st_mode | 0o011)
+            os.setuid(65534)
+            inspect(model)
+        except ModelDirError as error:
+            os.write(writer, f"{error.code} {error.params['file']}".encode())
+        finally:
+            os._exit(0)
+    os.close(writer)
+    os.waitpid(child, 0)
+    assert os.read(reader, 4096).decode() == f"unreadable {model / closed}".rstrip("/")
+
+
+# --- memory -----------------------------------------------------------------------------------------------
+
+
+def medgemma(**changes) -> ModelDir:
+    """MedGemma 1.5 4B's figures."""
+    figures = {
+        "path": Path("/models/medgemma"), "model_type": "gemma3", "text_only": False, "quantization": None,
+        "files": (), "weight_bytes": 8_600_000_000, "loaded_bytes": 2_998_480_896, "parameters": 3_880_263_168,
+        "context_limit": 131_072, "vocab_size": 262_208, "hidden_size": 2560, "full_layers": 5,
+        "sliding_layers": 29, "sliding_window": 1024, "kv_row_bytes": 4096,
+    }  # fmt: skip
+    return ModelDir(**{**figures, **changes})
+
+
+@pytest.mark.parametrize("tokens", [1, 1000, 1024, 1025, 8192, 32_768, 131_072])
+def test_kv_bytes_are_the_designs_formula(tokens):
+    assert medgemma().kv_bytes(tokens) == 20_480 * tokens + 118_784 * min(tokens, 1024)
+
+
+def test_sizes_of_the_real_configuration(model, tmp_path):
+    """Google's own config.json leaves most fields to their defaults."""
+    text = {"hidden_size": 2560, "intermediate_size": 10240, "model_type": "gemma3_text", "num_hidden_layers": 34,
+            "sliding_window": 1024}  # fmt: skip
+    (model / "config.json").write_text(json.dumps({"model_type": "gemma3", "text_config": text}))
+    names = ["embed_tokens"]
+    for layer in range(34):
+        names += [f"layers.{layer}.self_attn.{p}_proj" for p in "qkvo"]
+        names += [f"layers.{layer}.mlp.{p}_proj" for p in ("gate", "up", "down")]
+    nothing = {"dtype": "BF16", "shape": [0], "data_offsets": [0, 0]}
+    header = {f"language_model.model.{name}.weight": nothing for name in names}
+    raw = json.dumps(header).encode()
+    (model / "model.safetensors").write_bytes(len(raw).to_bytes(8, "little") + raw)
+    found = inspect(model)
+    assert not found.text_only
+    assert (found.full_layers, found.sliding_layers, found.context_limit) == (5, 29, 131_072)
+    assert found.parameters == 3_880_263_168
+    assert found.kv_row_bytes == 4096
+    assert found.loaded_bytes == pytest.approx(3.00e9, rel=0.002)
+
+
+@given(free=st.integers(0, 200 * GIB), slots=st.integers(1, 32))
+def test_the_window_that_fits_is_the_largest(free, slots):
+    model = medgemma()
+    window = window_that_fits(free, model, slots)
+    if window:
+        assert vram_need(model, window, slots) <= free
+    else:
+        assert vram_need(model, 512, slots) > free
+    if window < model.context_limit:
+        assert vram_need(model, max(window, 511) + 128, slots) > free
+
+
+def test_does_not_fit_gives_the_figures_and_what_would():
+    with pytest.raises(ModelDirError) as caught:
+        check_fit(medgemma(), 131_072, 8, 16 * GIB)
+    error = caught.value
+    assert error.code == "does_not_fit"
+    largest = int(error.params["largest"])
+    assert 8192 < largest < 131_072
+    check_fit(medgemma(), largest, 8, 16 * GIB)
+    assert "16.0 GiB" in error.message()
+
+
+def test_nothing_fits():
+    with pytest.raises(ModelDirError) as caught:
+        default_window(medgemma(), 2 * GIB, 1)
+    assert caught.value.params["largest"] == "0"
+
+
+def test_default_windows():
+    assert default_window(medgemma(), None, 8) == 8192
+    assert default_window(medgemma(), 80 * GIB, 8) == 131_072
+    assert default_window(medgemma(context_limit=2048), None, 8) == 2048
