@@ -96,7 +96,7 @@ class Client:
         """The whole reply at once. Raises ServiceError."""
         async with _mapped():
             response = await self._http.post(
-                "/v1/chat/completions", content=_body(request), headers=_JSON, timeout=None
+                "/v1/chat/completions", content=_chat_body(request, stream=False), headers=_JSON, timeout=None
             )
         return _checked(ChatCompletion, response)
 
@@ -105,13 +105,14 @@ class Client:
 
         Raises ServiceError, also when the stream ends without its last event.
         """
+        streamed = _body(request.model_copy(update={"stream": True}))
         async with (
             _mapped(),
             httpx_sse.aconnect_sse(
                 self._http,
                 "POST",
                 "/v1/chat/completions",
-                content=_body(request),
+                content=_chat_body(request, stream=True),
                 headers=_JSON,
                 timeout=None,
             ) as source,
@@ -167,6 +168,10 @@ _JSON = {"Content-Type": "application/json"}
 
 def _body(model: BaseModel) -> bytes:
     return model.model_dump_json(exclude_none=True, exclude_defaults=True, by_alias=True).encode()
+
+
+def _chat_body(request: ChatRequest, *, stream: bool) -> bytes:
+    return _body(request.model_copy(update={"stream": stream}))
 
 
 def _parse(kind: type[_M], text: str) -> _M:
