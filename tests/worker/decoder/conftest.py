@@ -83,8 +83,8 @@ class Bench:
     model: object
     ids: object
     tokenizer: object = None
-    run: Callable[..., Replies] = staticmethod(run)
-    follow: Callable[..., Replies] = staticmethod(follow)
+    run: Callable[..., Replies] = staticmethod(run)  # noqa: RUF009
+    follow: Callable[..., Replies] = staticmethod(follow)  # noqa: RUF009
     replies: type[Replies] = Replies
 
     def generate(self, prompt: Sequence[int], count: int) -> list[int]:
