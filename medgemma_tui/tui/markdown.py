@@ -7,6 +7,7 @@ stay what they look like; a single newline is a line break; links and images are
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from functools import cache
 
 from markdown_it import MarkdownIt
@@ -60,6 +61,10 @@ def _times(state: StateInline, silent: bool) -> bool:
 def _settled(text: str) -> str:
     """Growing text without an undecided last marker, and with open code and bold closed."""
     text = _UNDECIDED.sub("", text)
+    if text.startswith(("```", "~~~")):
+        return text
+    if text.endswith("*") and not text.endswith("**"):
+        text = text[:-1]
     last = text.rpartition("\n\n")[2].rpartition("\n")[2]
     code, bold = "", False
     for match in _SPANS.finditer(last):
@@ -73,10 +78,8 @@ def _settled(text: str) -> str:
     for mark in (code, "**" if bold else ""):
         if mark and len(mark) < 3:
             text = text.rstrip(" ")
-            if text.endswith(mark):  # opened, with nothing in it yet
-                text = text.removesuffix(mark)
-            else:
-                text = (text.removesuffix("*") if mark == "**" else text) + mark
+            # opened, with nothing in it yet: not shown; else closed
+            text = text.removesuffix(mark) if text.endswith(mark) else text + mark
     return text
 
 
@@ -108,18 +111,22 @@ class _Layout:
         if kind in ("bullet_list", "ordered_list"):
             return self._list(node, width, depth)
         if kind == "blockquote":
-            return self._prefixed(self.blocks(node.children, max(2, width - 2), depth=depth), self._glyphs.bar)
+            return self._prefixed(lambda inner: self.blocks(node.children, inner, depth=depth), width, self._glyphs.bar)
         if kind in ("fence", "code_block"):
             ink = self._base._replace(role="code")
-            return self._prefixed(wrap([(clean(node.content).rstrip("\n"), ink)], width - 2), " ")
+            code: Line = [(clean(node.content).rstrip("\n"), ink)]
+            return self._prefixed(lambda inner: wrap(code, inner), width, " ")
         if kind == "hr":
             return [[(self._glyphs.rule * min(width, 24), self._quiet)]]
         if kind == "table":
             return self._table(node, width)
         return wrap(self._inline(node, self._base), width)
 
-    def _prefixed(self, lines: list[Line], mark: str) -> list[Line]:
-        return [[(f"{mark} ", self._quiet), *line] for line in lines]
+    def _prefixed(self, lay: Callable[[int], list[Line]], width: int, mark: str) -> list[Line]:
+        """Lines with a mark before each, where there is room for one."""
+        if width < 6:
+            return lay(width)
+        return [[(f"{mark} ", self._quiet), *line] for line in lay(width - 2)]
 
     def _list(self, node: SyntaxTreeNode, width: int, depth: int) -> list[Line]:
         lines: list[Line] = []
