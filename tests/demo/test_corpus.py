@@ -1,0 +1,154 @@
+"""The demo corpus: every entry is whole, and questions are recognised as people type them."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+
+import pytest
+
+from medgemma_tui.demo import corpus
+from medgemma_tui.demo.corpus import Entry, entries, find, followups, is_known, suggestions
+
+GFR_ZH = "糖尿病肾病的GFR分期标准是什么？"
+STEMI_ZH = "65岁男性，突发胸痛2小时，V1–V4 ST段抬高，首诊如何处理？"
+WELL_FORMED = (
+    "35岁女性，流涕+低热3天，血常规WBC 6.2×10⁹/L，无抗生素过敏史，如何经验性处理？",
+    "结直肠癌TNM分期中，T4a与T4b的核心解剖学区别是什么？",
+    "78岁男性，eGFR 28mL/min，正在服用利伐沙班15mg qd，是否需要调整剂量？",
+)
+YEAR = re.compile(r"(?:19|20)\d\d")
+
+
+def all_questions() -> list[str]:
+    return [turn.question for entry in entries() for turn in entry.turns]
+
+
+@pytest.mark.parametrize("entry", entries(), ids=lambda entry: entry.id)
+def test_entry_is_whole(entry: Entry) -> None:
+    assert re.fullmatch(r"[a-z0-9-]+", entry.id)
+    assert entry.lang in ("zh", "en")
+    assert entry.topic
+    assert YEAR.search(entry.source), "a source names its year"
+    assert entry.reviewer == "not yet reviewed by a clinician"
+    assert entry.turns
+    for turn in entry.turns:
+        chinese = len(re.findall(r"[一-鿿]", turn.answer))
+        steps = turn.reasoning.splitlines()
+        assert 3 <= len(steps) <= 6
+        assert all(re.match(r"\d\. \S|- \S", step) for step in steps)
+        if entry.lang == "zh":
+            assert 60 <= chinese <= 220
+            assert re.search(r"[一-鿿]", turn.question)
+        else:
+            assert 50 <= len(turn.answer.split()) <= 130
+        for text in (turn.question, turn.reasoning, turn.answer):
+            assert text == text.strip()
+            assert not re.search(r"TODO|TBD|lorem|xxx|<\s*[A-Za-z]+\s*>|<unused|_turn>", text, re.IGNORECASE)
+    if entry.topic != "conduct" and len(entry.turns) == 1:
+        assert YEAR.search(entry.turns[0].reasoning), "the trace cites a guideline with its year"
+
+
+def test_size_and_languages() -> None:
+    questions = all_questions()
+    assert len(questions) >= 45
+    assert len(set(questions)) == len(questions)
+    ids = [entry.id for entry in entries()]
+    assert len(set(ids)) == len(ids)
+    by_lang = {lang: sum(len(entry.turns) for entry in entries() if entry.lang == lang) for lang in ("zh", "en")}
+    assert by_lang["zh"] > by_lang["en"] >= 15
+    assert sum(len(entry.turns) > 1 for entry in entries()) >= 2
+
+
+def test_gfr_answer_holds_the_thresholds_of_kdigo() -> None:
+    for question in (GFR_ZH, "What are the GFR staging criteria for diabetic kidney disease?"):
+        turn = find(question, [])
+        assert turn is not None
+        rows = dict(re.findall(r"^\| (G\d[ab]?) \| ([^|]+?) \|", turn.answer, re.MULTILINE))
+        assert rows == {"G1": "≥90", "G2": "60–89", "G3a": "45–59", "G3b": "30–44", "G4": "15–29", "G5": "<15"}
+        assert "KDIGO" in turn.answer
+        assert re.search(r">3\s?(个月|months)", turn.answer)
+        assert all(category in turn.answer for category in ("A1", "A2", "A3"))
+
+
+@pytest.mark.parametrize("question", [GFR_ZH, STEMI_ZH, *WELL_FORMED])
+def test_the_bedside_examples_are_there(question: str) -> None:
+    assert question in all_questions()
+
+
+def test_rivaroxaban_is_dosed_by_creatinine_clearance() -> None:
+    turn = find(WELL_FORMED[2], [])
+    assert turn is not None
+    assert "Cockcroft–Gault" in turn.answer
+    assert not re.search(r"eGFR\s*<\s*30[^\n]*(禁用|禁忌)", turn.answer)
+
+
+def test_the_corpus_shows_every_kind_of_markdown() -> None:
+    answers = "\n".join(turn.answer for entry in entries() for turn in entry.turns)
+    assert re.search(r"^\|---", answers, re.MULTILINE)
+    assert re.search(r"^1\. ", answers, re.MULTILINE)
+    assert re.search(r"\*\*\S", answers)
+    assert re.search(r"^## 机制", answers, re.MULTILINE)
+    assert any("可能" in turn.reasoning for entry in entries() for turn in entry.turns), "one trace hedges"
+
+
+@pytest.mark.parametrize(
+    "typed",
+    [
+        GFR_ZH,
+        "糖尿病肾病的GFR分期标准是什么?",
+        "糖尿病肾病的GFR分期标准是什么",
+        " 糖尿病肾病的 gfr 分期标准是什么？ \n",
+        "糖尿病肾病的ＧＦＲ分期标准是什么？？",
+    ],
+)
+def test_a_question_is_known_however_it_is_typed(typed: str) -> None:
+    assert is_known(typed, [])
+    assert find(typed, []) == find(GFR_ZH, [])
+
+
+def test_half_width_commas_and_hyphens() -> None:
+    assert is_known("65岁男性,突发胸痛2小时,V1-V4 ST段抬高,首诊如何处理?", [])
+
+
+@pytest.mark.parametrize("typed", ["", "？", "糖尿病肾病", "糖尿病肾病的GFR分期标准不是什么？", "感冒怎么治？", "hey"])
+def test_other_questions_are_not_known(typed: str) -> None:
+    assert not is_known(typed, [])
+    assert find(typed, [STEMI_ZH]) is None
+
+
+@pytest.mark.parametrize("entry", [entry for entry in entries() if len(entry.turns) > 1], ids=lambda entry: entry.id)
+def test_followups_are_known_only_after_their_predecessor(entry: Entry) -> None:
+    first, second, third = (turn.question for turn in entry.turns)
+    assert followups([]) == []
+    assert followups([first]) == [second]
+    assert followups([GFR_ZH, first.lower(), second.rstrip("?？")]) == [third]
+    assert followups([first, second, third]) == []
+    assert followups([first, GFR_ZH]) == []
+    assert not is_known(second, [])
+    assert not is_known(third, [first])
+    assert not is_known(second, [first, GFR_ZH])
+    assert is_known(second, [first])
+    assert is_known(third, [first, second])
+    assert find(third, [first, second]) == entry.turns[2]
+    assert is_known(first, [second]), "a first question is known anywhere"
+
+
+def test_suggestions_put_the_screens_language_first() -> None:
+    firsts = {entry.turns[0].question: entry.lang for entry in entries()}
+    for lang in ("zh", "en"):
+        offered = suggestions(lang)
+        assert set(offered) == set(firsts)
+        langs = [firsts[question] for question in offered]
+        assert langs == sorted(langs, key=lambda other: other != lang)
+    assert suggestions("zh")[0] == GFR_ZH == corpus.GFR_QUESTION
+
+
+def test_reading_the_corpus_loads_no_engine() -> None:
+    code = (
+        "import sys; from medgemma_tui.demo import corpus, model_dir; corpus.suggestions('zh'); model_dir();"
+        "print([m for m in ('torch', 'transformers', 'tokenizers', 'textual') if m in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
