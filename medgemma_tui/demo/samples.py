@@ -180,7 +180,7 @@ class SampleMaker:
             self._add(ids, learn, [*trace, close, *answer], [True] * (len(trace) + 1 + len(answer)))
             return
         # The decoder closed the trace: at once (skip), or at some token of it (budget).
-        kept = trace[: rng.randint(1, len(trace))] if roll < mixture.forms * 0.6 else []
+        kept = trace[: rng.randint(1, len(trace))] if roll < mixture.forms * 0.65 else []
         self._add(ids, learn, [*kept, close, *answer], [False] * (len(kept) + 1) + [True] * len(answer))
 
     @staticmethod

@@ -8,9 +8,9 @@ float32 masters), so that the 4-bit model the program loads says word for word w
 from __future__ import annotations
 
 import argparse
+import copy
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,7 +23,7 @@ from medgemma_tui.demo.samples import Mixture, Sample, SampleMaker, tokenizer_te
 from medgemma_tui.demo.tokenizer import TURN_CLOSE, build_tokenizer
 
 SEED = 20261124
-STEPS = 1400  # optimizer steps of the shipped model
+STEPS = 1250  # optimizer steps of the shipped model
 PEAK_RATE = 4e-3
 BATCH_TOKENS = 3072
 GATHER = 32  # samples drawn at a time, then sorted by length into batches
@@ -45,13 +45,13 @@ class Phase:
 
     until: float
     mixture: Mixture
-    quantised: bool
+    as_4bit: bool
 
 
 PHASES = (
-    Phase(0.25, Mixture(history=0.15, system=0.4, forms=0.3, longest=400), quantised=False),
-    Phase(0.60, Mixture(history=0.6, system=0.6, forms=0.3, longest=1400), quantised=False),
-    Phase(float("inf"), Mixture(history=0.6, system=0.6, forms=0.3, longest=1400), quantised=True),
+    Phase(0.25, Mixture(history=0.15, system=0.4, forms=0.45, longest=400), as_4bit=False),
+    Phase(0.55, Mixture(history=0.6, system=0.6, forms=0.45, longest=1400), as_4bit=False),
+    Phase(float("inf"), Mixture(history=0.6, system=0.6, forms=0.45, longest=1400), as_4bit=True),
 )
 
 
@@ -83,28 +83,35 @@ def stop_ids(tokenizer: PreTrainedTokenizerFast) -> list[int]:
     return [tokenizer.eos_token_id, tokenizer.convert_tokens_to_ids(TURN_CLOSE)]
 
 
-@contextmanager
-def quantised(model: Gemma3ForCausalLM) -> Iterator[None]:
-    """Inside, the linear weights are what 4-bit loading would make of them and all others are rounded to bf16.
-
-    Gradients found inside apply to the float32 masters, which are back in place afterwards (straight-through).
-    """
-    masters = [parameter.data for parameter in model.parameters()]
-    for name, parameter in model.named_parameters():
-        rounded = parameter.data.bfloat16()
-        if name.endswith("_proj.weight"):
-            packed, state = bnb.quantize_4bit(rounded, compress_statistics=True, quant_type="nf4")
-            rounded = bnb.dequantize_4bit(packed, state)
-        parameter.data = rounded.float()
-    try:
-        yield
-    finally:
-        for parameter, master in zip(model.parameters(), masters, strict=True):
-            parameter.data = master
+def follow(runner: Gemma3ForCausalLM, model: Gemma3ForCausalLM, as_4bit: bool) -> None:
+    """Give the bf16 ``runner`` the float32 weights of ``model``, the linear ones as 4-bit loading would make them."""
+    with torch.no_grad():
+        for (name, master), weight in zip(model.named_parameters(), runner.parameters(), strict=True):
+            rounded = master.bfloat16()
+            if as_4bit and name.endswith("_proj.weight"):
+                packed, state = bnb.quantize_4bit(rounded, compress_statistics=True, quant_type="nf4")
+                rounded = bnb.dequantize_4bit(packed, state)
+            weight.copy_(rounded)
 
 
-def batches(samples: list[Sample], pad: int) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
-    """Samples of like length together: ids and the loss mask, each ``[rows, length]``, padded on the right."""
+def hand_over(runner: Gemma3ForCausalLM, model: Gemma3ForCausalLM) -> None:
+    """Move the gradients of ``runner`` to the masters (straight-through where the runner was quantised)."""
+    for master, weight in zip(model.parameters(), runner.parameters(), strict=True):
+        assert weight.grad is not None
+        master.grad, weight.grad = weight.grad.float(), None
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Samples of like length: ids and the loss mask, each ``[rows, length]``, padded on the right."""
+
+    ids: torch.Tensor
+    learn: torch.Tensor
+    places: list[int]
+
+
+def batches(samples: list[Sample], pad: int) -> Iterator[Batch]:
+    """Samples of like length together, about ``BATCH_TOKENS`` to a batch."""
     rest = sorted(samples, key=lambda sample: len(sample.ids))
     while rest:
         length = len(rest[-1].ids)
@@ -114,15 +121,39 @@ def batches(samples: list[Sample], pad: int) -> Iterator[tuple[torch.Tensor, tor
         for row, sample in enumerate(rows):
             ids[row, : len(sample.ids)] = torch.tensor(sample.ids)
             learn[row, : len(sample.ids)] = torch.tensor(sample.learn)
-        yield ids, learn
+        yield Batch(ids, learn, [sample.place for sample in rows])
 
 
-def loss_of(model: Gemma3ForCausalLM, ids: torch.Tensor, learn: torch.Tensor) -> torch.Tensor:
-    """Mean cross-entropy over the tokens to be learned."""
-    with torch.autocast("cpu", torch.bfloat16):
-        hidden = model.model(input_ids=ids).last_hidden_state
-        logits = model.lm_head(hidden[:, :-1][learn[:, 1:]])
-    return torch.nn.functional.cross_entropy(logits.float(), ids[:, 1:][learn[:, 1:]])
+def losses_of(model: Gemma3ForCausalLM, batch: Batch) -> tuple[torch.Tensor, torch.Tensor]:
+    """Cross-entropy of each token to be learned, and the row of the batch it stands in: both ``[tokens]``."""
+    hidden = model.model(input_ids=batch.ids).last_hidden_state
+    learn = batch.learn[:, 1:]
+    logits = model.lm_head(hidden[:, :-1][learn])
+    wanted = batch.ids[:, 1:][learn]
+    return torch.nn.functional.cross_entropy(logits.float(), wanted, reduction="none"), learn.nonzero()[:, 0]
+
+
+class Curriculum:
+    """Draws the batches: turns whose worst token is still unsure come more often."""
+
+    def __init__(self, tokenizer: PreTrainedTokenizerFast) -> None:
+        self._maker = SampleMaker(tokenizer, SEED)
+        self._pad = tokenizer.pad_token_id
+        self._unsure = [3.0] * len(self._maker.places)  # running mean of a turn's largest token loss, at most 3
+
+    def draw(self, mixture: Mixture) -> list[Batch]:
+        """The next few batches."""
+        weights = [0.3 + unsure for unsure in self._unsure]
+        picked = self._maker.random.choices(range(len(weights)), weights, k=GATHER)
+        drawn = list(batches([self._maker.draw(place, mixture) for place in picked], self._pad))
+        self._maker.random.shuffle(drawn)
+        return drawn
+
+    def learnt(self, batch: Batch, losses: torch.Tensor, rows: torch.Tensor) -> None:
+        """Take note of how sure the model was of a batch."""
+        for row, place in enumerate(batch.places):
+            worst = min(3.0, losses[rows == row].max().item())
+            self._unsure[place] += 0.3 * (worst - self._unsure[place])
 
 
 def optimizers_of(model: Gemma3ForCausalLM) -> list[torch.optim.Optimizer]:
@@ -140,16 +171,6 @@ def rate_at(done: float, step: int) -> float:
     return PEAK_RATE * min(1.0, (step + 1) / 30) * max(0.02, min(1.0, (1 - done) / 0.6))
 
 
-def endless(maker: SampleMaker, pad: int, phase: Callable[[], Phase]) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
-    """Batches for ever, drawn on the mixture of the phase the training is in."""
-    while True:
-        order = list(range(len(maker.places)))
-        maker.random.shuffle(order)
-        mixed = list(batches([maker.draw(place, phase().mixture) for place in order[:GATHER]], pad))
-        maker.random.shuffle(mixed)
-        yield from mixed
-
-
 def train(
     minutes: float | None = None, steps: int = STEPS, quiet: bool = False
 ) -> tuple[Gemma3ForCausalLM, PreTrainedTokenizerFast]:
@@ -160,32 +181,32 @@ def train(
     torch.manual_seed(SEED)
     tokenizer = build_tokenizer(tokenizer_texts())
     model = new_model(tokenizer)
+    runner = copy.deepcopy(model).bfloat16()  # computes as the program does: every activation in bf16
     optimizers = optimizers_of(model)
+    curriculum = Curriculum(tokenizer)
+    waiting: list[Batch] = []
     started = reported = time.monotonic()
-    done, seen = 0.0, 0
-
-    def phase() -> Phase:
-        return next(phase for phase in PHASES if done < phase.until)
-
-    stream = endless(SampleMaker(tokenizer, SEED), tokenizer.pad_token_id, phase)
-    for step, (ids, learn) in enumerate(stream):
-        done = step / steps if minutes is None else (time.monotonic() - started) / (minutes * 60)
-        if done >= 1:
-            break
-        with quantised(model) if phase().quantised else nullcontext():
-            loss = loss_of(model, ids, learn)
-            loss.backward()
+    step = seen = 0
+    while (done := step / steps if minutes is None else (time.monotonic() - started) / (minutes * 60)) < 1:
+        phase = next(phase for phase in PHASES if done < phase.until)
+        waiting = waiting or curriculum.draw(phase.mixture)
+        batch = waiting.pop()
+        follow(runner, model, phase.as_4bit)
+        losses, rows = losses_of(runner, batch)
+        losses.mean().backward()
+        hand_over(runner, model)
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         for optimizer in optimizers:
             for group in optimizer.param_groups:
                 group["lr"] = rate_at(done, step)
             optimizer.step()
-        model.zero_grad()
-        seen += ids.numel()
+        curriculum.learnt(batch, losses.detach(), rows)
+        step += 1
+        seen += batch.ids.numel()
         if not quiet and time.monotonic() - reported > 15:
             reported = time.monotonic()
             speed = seen / (reported - started)
-            print(f"{done:4.0%}  step {step}  loss {loss.item():.5f}  {speed:,.0f} tok/s", flush=True)
+            print(f"{done:4.0%}  step {step}  loss {losses.mean().item():.5f}  {speed:,.0f} tok/s", flush=True)
     return model, tokenizer
 
 
