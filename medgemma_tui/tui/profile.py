@@ -122,7 +122,6 @@ ASCII = Glyphs(
     degree="C",
     dash="-",
     thumb="#",
-    track="|",
     border="ascii",
     border_focus="ascii",
 )

@@ -52,6 +52,8 @@ _SIXTEEN = {
     **{f"ink-{role}": "ansi_default" for role in INKS},
     "edge": "ansi_default",
     "edge-focus": "ansi_default",
+    "ansi-background": "ansi_black",
+    "ansi-foreground": "ansi_white",
     "border": "ansi_default",
     "border-blurred": "ansi_default",
     "text-muted": "ansi_default",

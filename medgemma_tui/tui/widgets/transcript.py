@@ -182,7 +182,7 @@ class Transcript(ScrollView, Inked, can_focus=True):
     def render_line(self, y: int) -> Strip:
         """One row of what is in view."""
         line = self._rows[y] if y < len(self._rows) else []
-        return self.paint(line, self.size.width)
+        return self.paint(line, self.size.width)  # the scrollbar lies over the last cell
 
     def on_click(self, event: events.Click) -> None:
         """Select the turn that was clicked; a click on its reasoning line opens or closes that."""
@@ -251,7 +251,7 @@ class Transcript(ScrollView, Inked, can_focus=True):
 
     def _arrange(self) -> None:
         """Decide which lines are in view, tell the scrollbar, and repaint the rows that differ."""
-        width, height = self.size
+        width, height = self.scrollable_content_region.size
         if not self.is_attached or width < 1 or height < 1:
             return
         flow = self._flow
