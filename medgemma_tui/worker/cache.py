@@ -94,15 +94,11 @@ class SlotCache(Cache):
         self._dtype, self._device = dtype, device
 
         def rows(count: int) -> torch.Tensor:
-            return torch.zeros(
-                slots, text.num_key_value_heads, count, text.head_dim, dtype=dtype, device=device
-            )
+            return torch.zeros(slots, text.num_key_value_heads, count, text.head_dim, dtype=dtype, device=device)
 
         self._keys = [rows(1 + (self.ring if sliding else length)) for sliding in self._sliding]
         self._values = [torch.zeros_like(keys) for keys in self._keys]
-        self._saved = [
-            (rows(self.ring), rows(self.ring)) if sliding else None for sliding in self._sliding
-        ]
+        self._saved = [(rows(self.ring), rows(self.ring)) if sliding else None for sliding in self._sliding]
 
         # Constants of the decode step. ``_base_*[s, h]`` is the first flat row of slot s, head h.
         heads = torch.arange(slots * text.num_key_value_heads, device=device).view(slots, -1)

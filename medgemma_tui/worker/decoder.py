@@ -7,17 +7,21 @@ model in a step, so a long prompt stalls nobody. Synchronous, one thread, token 
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import partial
 
 import torch
 from transformers import PreTrainedModel
 
 from medgemma_tui.worker.cache import KvShape, Pass, SlotCache
+from medgemma_tui.worker.fastpath import Capture, FastDecode, try_fast
 from medgemma_tui.worker.guards import refuse_half_precision
+from medgemma_tui.worker.lean4bit import use_lean_linears
 from medgemma_tui.worker.reply import Reply
 from medgemma_tui.worker.sampling import NOT_FINITE, Rule, Sampler, pick
-from medgemma_tui.worker.schedule import FairQueue
+from medgemma_tui.worker.schedule import FairQueue, PromptTooLong, QueueFull
 from medgemma_tui.worker.slots import Slot, SlotTable
 from medgemma_tui.worker.thinking import SpecialTokens
 from medgemma_tui.worker.types import (
@@ -30,21 +34,9 @@ from medgemma_tui.worker.types import (
     TokenEvent,
 )
 
+__all__ = ["Decoder", "PromptTooLong", "QueueFull", "SpecialTokens"]
 
-class PromptTooLong(ValueError):
-    """The prompt leaves no room for a reply. ``count`` and ``limit`` are tokens."""
-
-    def __init__(self, count: int, limit: int) -> None:
-        super().__init__(f"the prompt has {count} tokens; at most {limit} fit")
-        self.count, self.limit = count, limit
-
-
-class QueueFull(RuntimeError):
-    """``waiting`` requests wait already, as many as are allowed."""
-
-    def __init__(self, waiting: int) -> None:
-        super().__init__(f"{waiting} requests are waiting already")
-        self.waiting = waiting
+log = logging.getLogger(__name__)
 
 
 @dataclass(slots=True, eq=False)
@@ -100,6 +92,8 @@ class Decoder:
         max_queue: requests that may wait; ``None`` is no limit.
         kv_budget_bytes: admit no more conversations than need this much (prompt and longest reply).
         guard_repetition: end replies that go round in a loop.
+        fast: take the checked short cuts: direct 4-bit kernels on the CPU, recorded steps on CUDA.
+        capture: records steps in place of CUDA graphs (tests).
 
     Raises:
         HalfPrecisionRefused: the model computes in fp16.
@@ -116,6 +110,8 @@ class Decoder:
         max_queue: int | None = None,
         kv_budget_bytes: int | None = None,
         guard_repetition: bool = True,
+        fast: bool = True,
+        capture: Capture | None = None,
     ) -> None:
         dtype = refuse_half_precision(model)
         self._model, self._ids = model, ids
@@ -143,6 +139,18 @@ class Decoder:
         self._forget_later: set[int] = set()
         self._positions: dict[str, int] = {}
         self._steps = 0
+        self._fast: FastDecode | None = None
+        if fast:
+            self._take_short_cuts(slots, max_model_len, capture)
+
+    def _take_short_cuts(self, slots: int, length: int, capture: Capture | None) -> None:
+        plainly = use_lean_linears(self._model)
+        log.info("4-bit layers: %s", "direct kernel calls" if plainly is None else f"as they are ({plainly})")
+        with torch.inference_mode():
+            step = partial(self._decode, 0)
+            self._fast = try_fast(step, slots=slots, length=length, device=self._device, capture=capture)
+        for slot in self._table.slots:
+            self._cache.clear(slot.index)
 
     # -- requests --------------------------------------------------------------------------------------------
 
@@ -290,22 +298,33 @@ class Decoder:
                 fed.rows.append(row)
                 fed.logits.append(logits)
         if plan.batch:
-            first, last = plan.batch[0].slot.index, plan.batch[-1].slot.index
-            control = [[0] * (last - first + 1) for _ in range(3)]  # token, position, active
-            for row in plan.batch:
-                at = row.slot.index - first
-                control[0][at], control[1][at], control[2][at] = row.queue[0], len(row.slot.tokens), 1
-            tokens, positions, active = torch.tensor(control).to(self._device, non_blocking=True)
-            longest = 1 + max(len(row.slot.tokens) for row in plan.batch)
-            logits = self._run(tokens[:, None], self._cache.decode(first, positions, active.bool(), longest))
-            if len(plan.batch) < logits.shape[0]:
-                logits = logits[[row.slot.index - first for row in plan.batch]]
+            fed.logits.append(self._run_batch(plan.batch))
             for row in plan.batch:
                 ids, row.queue = row.queue, []
                 self._fed(row, ids, events)
             fed.rows += plan.batch
-            fed.logits.append(logits)
         return fed
+
+    def _run_batch(self, batch: list[_Row]) -> torch.Tensor:
+        """Logits [rows, vocabulary] after one token of each row, computed over the range of slots that holds them."""
+        first, last = batch[0].slot.index, batch[-1].slot.index
+        if self._fast is not None:
+            first, last = 0, len(self._table.slots) - 1
+        control = [[0] * (last - first + 1) for _ in range(3)]  # token, position, active
+        for row in batch:
+            at = row.slot.index - first
+            control[0][at], control[1][at], control[2][at] = row.queue[0], len(row.slot.tokens), 1
+        longest = 1 + max(control[1])
+        inputs = torch.tensor(control).to(self._device, non_blocking=True)
+        logits = self._decode(first, inputs, longest) if self._fast is None else self._fast(inputs, longest)
+        if len(batch) < logits.shape[0]:
+            return logits[[row.slot.index - first for row in batch]]
+        return logits
+
+    def _decode(self, first: int, control: torch.Tensor, keys: int) -> torch.Tensor:
+        """One token for each slot from ``first`` on; ``control`` [3, rows] holds token, position and active."""
+        tokens, positions, active = control
+        return self._run(tokens[:, None], self._cache.decode(first, positions, active.bool(), keys))
 
     def _run(self, input_ids: torch.Tensor, how: Pass) -> torch.Tensor:
         """Logits [rows, vocabulary] of the last token of each row of ``input_ids`` [rows, tokens]."""

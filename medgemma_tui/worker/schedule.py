@@ -1,10 +1,26 @@
-"""The queue of requests that wait for a slot: fair between owners, first come first served within one."""
+"""Who is let in next: fair between owners, first come first served within one; and who is not let in at all."""
 
 from __future__ import annotations
 
 from collections import OrderedDict, deque
 
 from medgemma_tui.worker.types import DecodeRequest
+
+
+class PromptTooLong(ValueError):
+    """The prompt leaves no room for a reply. ``count`` and ``limit`` are tokens."""
+
+    def __init__(self, count: int, limit: int) -> None:
+        super().__init__(f"the prompt has {count} tokens; at most {limit} fit")
+        self.count, self.limit = count, limit
+
+
+class QueueFull(RuntimeError):
+    """``waiting`` requests wait already, as many as are allowed."""
+
+    def __init__(self, waiting: int) -> None:
+        super().__init__(f"{waiting} requests are waiting already")
+        self.waiting = waiting
 
 
 class FairQueue:

@@ -12,9 +12,7 @@ class SectionPlan:
     tokens: ``budget``, or an equal share of what is left of the answer if that is less, so that all headings fit.
     """
 
-    def __init__(
-        self, headings: tuple[tuple[int, ...], ...], budget: int | None, ids: SpecialTokens
-    ) -> None:
+    def __init__(self, headings: tuple[tuple[int, ...], ...], budget: int | None, ids: SpecialTokens) -> None:
         self._headings = headings
         self._budget = budget
         self._ids = ids

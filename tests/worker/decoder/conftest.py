@@ -47,9 +47,7 @@ class Replies:
 
     def ids(self, request_id: str, channel: Channel | None = None) -> list[int]:
         return [
-            event.token_id
-            for event in self.tokens.get(request_id, [])
-            if channel is None or event.channel is channel
+            event.token_id for event in self.tokens.get(request_id, []) if channel is None or event.channel is channel
         ]
 
 
@@ -83,6 +81,8 @@ class Bench:
     model: object
     ids: object
     tokenizer: object = None
+    decoded: object = None  # the model that the decoder is given, if not the oracle's
+    fresh: Callable[[], object] = staticmethod(lambda: load_demo())  # noqa: RUF009
     run: Callable[..., Replies] = staticmethod(run)  # noqa: RUF009
     follow: Callable[..., Replies] = staticmethod(follow)  # noqa: RUF009
     replies: type[Replies] = Replies
@@ -109,7 +109,7 @@ class Bench:
     def decoder(self, **options):
         from medgemma_tui.worker.decoder import Decoder
 
-        return Decoder(self.model, self.ids, **{"slots": 4, "max_model_len": 1024, **options})
+        return Decoder(self.decoded or self.model, self.ids, **{"slots": 4, "max_model_len": 1024, **options})
 
 
 @pytest.fixture(scope="session")
@@ -160,15 +160,12 @@ def chaos(tmp_path_factory) -> Bench:
     return Bench(model, ids)
 
 
-@pytest.fixture(scope="session")
-def demo() -> Bench:
-    """The trained demo model as the box runs it: 4-bit NF4, double quantisation, bfloat16 compute."""
+def load_demo():
+    """The demo model as the box runs it: 4-bit NF4, double quantisation, bfloat16 compute."""
     import torch
-    from transformers import AutoTokenizer, BitsAndBytesConfig, Gemma3ForCausalLM
+    from transformers import BitsAndBytesConfig, Gemma3ForCausalLM
 
-    from medgemma_tui.worker.thinking import SpecialTokens
-
-    model = Gemma3ForCausalLM.from_pretrained(
+    return Gemma3ForCausalLM.from_pretrained(
         DEMO_MODEL,
         dtype=torch.bfloat16,
         device_map="cpu",
@@ -181,6 +178,16 @@ def demo() -> Bench:
             llm_int8_skip_modules=["lm_head"],
         ),
     ).eval()
+
+
+@pytest.fixture(scope="session")
+def demo() -> Bench:
+    """The trained demo model in 4-bit. The oracle's copy and the decoder's are two: the decoder takes short cuts."""
+    from transformers import AutoTokenizer
+
+    from medgemma_tui.worker.thinking import SpecialTokens
+
+    model = load_demo()
     tokenizer = AutoTokenizer.from_pretrained(DEMO_MODEL, local_files_only=True)
     ids = SpecialTokens.from_tokenizer(tokenizer, model.generation_config.eos_token_id)
-    return Bench(model, ids, tokenizer)
+    return Bench(model, ids, tokenizer, load_demo())

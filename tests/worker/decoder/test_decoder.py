@@ -234,9 +234,7 @@ def test_every_heading_is_written_in_order(chaos, prompt):
     """The whole reply is checked against one plain forward pass: forced where forced, argmax elsewhere."""
     ids, line = prompt(70), chaos.ids.blank_line[0]
     headings = tuple((200 + n, 300 + n, line) for n in range(4))
-    replies = chaos.run(
-        chaos.decoder(prefill_chunk=32), ask("a", ids, 120, sections=headings, section_budget=12)
-    )
+    replies = chaos.run(chaos.decoder(prefill_chunk=32), ask("a", ids, 120, sections=headings, section_budget=12))
     events = replies.tokens["a"]
     forced = [event.token_id for event in events if event.forced and event.token_id != line]
     assert forced == [token for heading in headings for token in heading[:2]]
