@@ -9,7 +9,7 @@ from medgemma_tui.i18n import _
 from medgemma_tui.safetext import clean_line
 from medgemma_tui.tui.ink import MUTED, TEXT, Ink, Line, Panel
 from medgemma_tui.tui.profile import Profile
-from medgemma_tui.tui.wrap import cells, truncate
+from medgemma_tui.tui.wrap import cells, truncate, wrap
 
 Level = Literal["ok", "warn", "bad", "unknown"]
 
@@ -60,33 +60,31 @@ class StatusBar(Panel):
         briefs = [marks[item.level] + clean_line(item.brief or _("unknown")) for item in self._statements]
         gap = f" {glyphs.bar} "
         room = width - sum(map(cells, heads)) - 2 * cells(gap)
-        while sum(map(cells, texts)) > room:
-            savings = [cells(text) - cells(brief) for text, brief in zip(texts, briefs, strict=True)]
-            most = max(range(3), key=savings.__getitem__)
-            if savings[most] <= 0:
+        while (over := sum(map(cells, texts)) - room) > 0:
+            savings = {at: cells(texts[at]) - cells(briefs[at]) for at in range(3)}
+            enough = [at for at in savings if savings[at] >= over]
+            at = min(enough, key=savings.__getitem__) if enough else max(savings, key=savings.__getitem__)
+            if savings[at] <= 0:
                 break
-            texts[most] = briefs[most]
+            texts[at] = briefs[at]
         _share(texts, room, glyphs.ellipsis)
         line: Line = []
         for head, text, item in zip(heads, texts, self._statements, strict=True):
             if line:
                 line.append((gap, MUTED))
             line += [(head, TEXT), *_demo_stands_out(text, _INKS[item.level])]
-        return [line]
+        return wrap(line, width)[:1]
 
 
 def _share(texts: list[str], room: int, ellipsis: str) -> None:
-    """Cut texts, the longest first, until they fit in ``room`` cells together. Those with DEMO are cut last."""
-    while (over := sum(map(cells, texts)) - room) > 0:
-        order = sorted(range(len(texts)), key=lambda at: ("DEMO" in texts[at], -cells(texts[at])))
-        for at in order:
-            floor = 12 if "DEMO" not in texts[at] else cells(texts[at])
-            size = max(min(floor, cells(texts[at])), cells(texts[at]) - over)
-            if size < cells(texts[at]):
-                texts[at] = truncate(texts[at], size, ellipsis)
+    """Cut texts, the longest first, until they fit in ``room`` cells together; those with DEMO at the very last."""
+    for least, demo_too in ((12, False), (4, False), (1, True)):
+        while (over := sum(map(cells, texts)) - room) > 0:
+            may = [at for at in range(3) if cells(texts[at]) > least and (demo_too or "DEMO" not in texts[at])]
+            if not may:
                 break
-        else:
-            return
+            at = max(may, key=lambda index: cells(texts[index]))
+            texts[at] = truncate(texts[at], max(least, cells(texts[at]) - over), ellipsis)
 
 
 def _demo_stands_out(text: str, ink: Ink) -> Line:
