@@ -58,7 +58,8 @@ def test_a_healthy_card() -> None:
     text = flat(said(telemetry(L4)))
     for part in (
         "GPU 0 · NVIDIA L4", "87 %", "6.1/22.5 GiB", "61 °C", "68/72 W", "1980/2040 MHz",
-        "no throttling", "ECC: 0 corrected", "worker 5.2 GiB", "others 0.9 GiB", "queue 2", "answering 3", "parked 1", "CPU 31 %", "RAM 20/64 GiB",
+        "no throttling", "ECC: 0 corrected", "worker 5.2 GiB", "others 0.9 GiB", "queue 2", "answering 3",
+        "parked 1", "CPU 31 %", "RAM 20/64 GiB",
     ):  # fmt: skip
         assert part in text, part
     assert "n/a" not in text
