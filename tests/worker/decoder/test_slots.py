@@ -1,0 +1,106 @@
+"""The books of the slots, checked against a ring that really is written row by row."""
+
+from __future__ import annotations
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from medgemma_tui.worker.slots import SlotTable, common_prefix
+
+WINDOW, RING = 6, 10
+
+
+class Rings:
+    """What the tensors would hold: for each slot, ring row -> (position, token), and a copy of it."""
+
+    def __init__(self, count):
+        self.live = [{} for _ in range(count)]
+        self.saved = [{} for _ in range(count)]
+        self.full = [{} for _ in range(count)]
+
+    def write(self, slot, start, ids):
+        for position, token in enumerate(ids, start):
+            self.live[slot][position % RING] = (position, token)
+            self.full[slot][position] = token
+
+    def can_continue(self, slot, prompt, at):
+        """Whether a query at position ``at`` would find all that it may look at."""
+        near = range(max(0, at - WINDOW + 1), at)
+        return all(self.live[slot].get(p % RING) == (p, prompt[p]) for p in near) and all(
+            self.full[slot].get(p) == prompt[p] for p in range(at)
+        )
+
+
+turn = st.tuples(
+    st.sampled_from("ab"),  # owner
+    st.sampled_from(["fresh", "next", "strip", "edit", "again"]),
+    st.integers(1, 25),  # tokens of the prompt that are new
+    st.integers(0, 25),  # tokens generated
+    st.integers(0, 100),  # where a cancel strikes, in per cent of the prompt; 100: never
+)
+
+
+@settings(max_examples=400, deadline=None)
+@given(st.integers(1, 3), st.lists(turn, max_size=14))
+def test_every_promised_prefix_is_there(count, turns):
+    table, rings = SlotTable(count, window=WINDOW, ring=RING), Rings(count)
+    last: dict[str, tuple[list[int], list[int]]] = {}
+    owners: dict[int, str] = {}
+    token = 0
+    for owner, kind, new, generated, cut in turns:
+        old, reply = last.get(owner, ([], []))
+        token += 100
+        fresh = [token + n % 3 for n in range(new)]
+        prompt = {
+            "fresh": fresh,
+            "next": [*old, *reply, *fresh],
+            "strip": [*old, *reply[len(reply) // 2 :], *fresh],
+            "edit": [*old[: len(old) // 2], *fresh],
+            "again": old or fresh,
+        }[kind]
+        reuse = table.take(owner, prompt)
+        assert reuse is not None
+        slot, at = reuse.slot, reuse.length
+        assert at < len(prompt)
+        if reuse.restore:
+            rings.live[slot.index] = dict(rings.saved[slot.index])
+        if at:
+            assert owners[slot.index] == owner
+        assert rings.can_continue(slot.index, prompt, at)
+        assert table.take(owner, prompt) is None or count > 1
+        for other in table.slots:  # undo the extra claim
+            if other is not slot and other.busy:
+                table.release(other)
+                other.forget()
+                rings.live[other.index].clear()
+        owners[slot.index] = owner
+        stop = len(prompt) if cut == 100 else max(at, len(prompt) * cut // 100)
+        for start in range(at, stop, RING - WINDOW):  # prefill in chunks
+            ids = prompt[start : min(stop, start + RING - WINDOW)]
+            rings.write(slot.index, start, ids)
+            table.wrote(slot, ids)
+        if stop == len(prompt):
+            rings.saved[slot.index] = dict(rings.live[slot.index])
+            table.saved(slot)
+            reply = [token + 50 + n % 4 for n in range(generated)]
+            for n, id_ in enumerate(reply):
+                rings.write(slot.index, stop + n, [id_])
+                table.wrote(slot, [id_])
+            last[owner] = (prompt, reply)
+        table.release(slot)
+
+
+@given(st.integers(0, 2000), st.integers(0, 1200), st.integers(0, 1200))
+def test_common_prefix(shared, left, right):
+    same = [7] * shared
+    a, b = same + [1] * left, tuple(same + [2] * right)
+    assert common_prefix(a, b) == common_prefix(b, a) == shared
+
+
+def test_a_full_house_has_no_slot():
+    table = SlotTable(1, window=WINDOW, ring=RING)
+    first = table.take("a", [1, 2])
+    assert first is not None
+    assert table.take("b", [1, 2]) is None
+    table.release(first.slot)
+    assert table.take("b", [1, 2]) is not None
