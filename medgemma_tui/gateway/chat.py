@@ -16,7 +16,7 @@ from medgemma_tui.gateway.admission import Admission
 from medgemma_tui.gateway.board import Board, Signal
 from medgemma_tui.gateway.metrics import Metrics
 from medgemma_tui.gateway.peers import Peer
-from medgemma_tui.gateway.upstream import EngineLost, EngineUnreachable, Event, Upstream, refusal
+from medgemma_tui.gateway.upstream import EngineLost, EngineUnreachable, Event, Upstream, engine_error, refusal
 from medgemma_tui.http_errors import ApiError, read_body
 from medgemma_tui.protocol import ChatChunk, ChatRequest, Progress
 
@@ -102,7 +102,7 @@ class Chat:
                     first = first and not event.has_text
                     if event.error is not None:
                         await out.write(passed)
-                        raise ApiError(500, event.error.type, event.error.message)
+                        raise engine_error(500, event.error)
                     if (chat.wait or not event.only_progress) and (wants_usage or not event.only_usage):
                         passed.append(event.data)
                 await out.write(passed)

@@ -11,6 +11,7 @@ import pwd
 import re
 import socket
 import struct
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -23,12 +24,15 @@ log = logging.getLogger(__name__)
 
 MAX_HEADER_BYTES = 32 * 1024
 """The request line's target and all headers together; more gets 400."""
+CONNECTIONS_PER_USER = 100
+"""One more is dropped, so that nobody can take all the connections there are."""
 
 _SO_PEERGROUPS = 59  # Linux 4.13; not in Python's socket module
 _GROUPS_BYTES = 1024  # the most that Python's getsockopt takes: 256 groups
 _NOT_IN_A_KEY = re.compile(r"[^A-Za-z0-9._-]")
 
 _connections = itertools.count(1)
+_open: Counter[int] = Counter()
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +90,21 @@ class PeerProtocol(HttpToolsProtocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn's
         """A connection came: ask the kernel who it is."""
         super().connection_made(transport)
-        self._peer = _peer(transport)
+        self._peer = peer = _peer(transport)
+        # A connection that never asks anything is an idle one; uvicorn cancels this with the first byte.
+        self.timeout_keep_alive_task = self.loop.call_later(self.timeout_keep_alive, self.timeout_keep_alive_handler)
+        if peer is not None:
+            _open[peer.uid] += 1
+            if _open[peer.uid] > CONNECTIONS_PER_USER:
+                log.warning("%s has more than %d connections; dropped one", peer.name, CONNECTIONS_PER_USER)
+                transport.abort()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """The connection is gone."""
+        super().connection_lost(exc)
+        self._unset_keepalive_if_required()
+        if self._peer is not None:
+            _open[self._peer.uid] -= 1
 
     def on_message_begin(self) -> None:
         """A request begins."""

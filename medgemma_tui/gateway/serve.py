@@ -103,6 +103,9 @@ async def _serve(settings: Settings, listener: Listener, *, private: bool) -> in
                 code = running.result()
                 if not (private and code == ExitCode.MODEL_INVALID):
                     break
+        if serving.done() and not ending.done():
+            log.error("the server ended by itself")
+            return ExitCode.FAILED
         return ExitCode.OK if ending.done() else code
     finally:
         log.info("ending")

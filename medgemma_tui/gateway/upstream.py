@@ -210,15 +210,20 @@ def refusal(answer: Answer) -> ApiError:
         info = ErrorBody.model_validate_json(answer.body).error
     except ValidationError:
         info = ErrorInfo(type="bad_reply", message=f"the engine answered HTTP {answer.status}")
+    return engine_error(answer.status if answer.status >= 400 else 502, info, answer.retry_after_s)
+
+
+def engine_error(status: int, info: ErrorInfo, retry_after_s: int | None = None) -> ApiError:
+    """An engine's error as one of ours."""
     return ApiError(
-        answer.status if answer.status >= 400 else 502,
+        status,
         info.type,
         info.message,
         code=None if info.code is None else str(info.code),
         param=info.param,
         position=info.position,
         percent=info.percent,
-        retry_after_s=answer.retry_after_s,
+        retry_after_s=retry_after_s,
     )
 
 

@@ -34,7 +34,8 @@ async def handle(reader, writer):
             pairs = (line.split(":", 1) for line in lines[1:] if line)
             headers = {name.lower(): value.strip() for name, value in pairs}
             body = await reader.readexactly(int(headers.get("content-length", 0)))
-            await route(method, path, headers, body, reader, writer)
+            if await route(method, path, headers, body, reader, writer):
+                break
     except (asyncio.IncompleteReadError, ConnectionError):
         pass
     finally:
@@ -64,7 +65,9 @@ async def route(method, path, headers, body, reader, writer):
         SEEN["chats"].append(request)
         SEEN["owners"].append(headers.get("x-medgemma-owner"))
         await chat(request, reader, writer)
+        return True  # the watch for a hang-up has the connection's input
     await writer.drain()
+    return False
 
 
 async def chat(request, reader, writer):
@@ -121,6 +124,7 @@ async def chat(request, reader, writer):
         event([], usage=usage)
         raw("[DONE]")
         writer.write(b"0\r\n\r\n")
+        await writer.drain()
         SEEN["finished"] += 1
     finally:
         hangup.cancel()

@@ -53,7 +53,9 @@ class Engine:
 class Running:
     """``medgemma-tui serve`` as a process. ``settings`` go by the environment."""
 
-    def __init__(self, *arguments: str, private: bool = False, directory: Path | None = None, **settings) -> None:
+    def __init__(
+        self, *arguments: str, private: bool = False, directory: Path | None = None, patch: str = "", **settings
+    ) -> None:
         self.directory = directory or short_directory()
         self.socket = self.directory / "gateway.sock"
         self.log = self.directory / "log"
@@ -61,7 +63,10 @@ class Running:
         own = {f"MEDGEMMA_{name.upper()}": str(value) for name, value in settings.items()}
         (self.directory / "settings.toml").touch()
         own["MEDGEMMA_CONFIG"] = str(self.directory / "settings.toml")
-        command = [sys.executable, "-m", "medgemma_tui", "serve", "--socket", str(self.socket), *arguments]
+        program = ["-m", "medgemma_tui"]
+        if patch:  # Python that changes a constant first
+            program = ["-c", f"{patch}; import sys; from medgemma_tui.cli import run; sys.exit(run())"]
+        command = [sys.executable, *program, "serve", "--socket", str(self.socket), *arguments]
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
                 command + (["--private"] if private else []),

@@ -193,6 +193,7 @@ def test_a_full_queue_gets_429_with_position_and_retry_after(stubbed):
     assert stubbed.gateway.metrics()[("medgemma_queue_waiting", ())] == 3
     for stream in streams[:4]:
         stream.__exit__(None, None, None)
+    wait_for(lambda: stubbed.gateway.metrics()[("medgemma_queue_waiting", ())] == 0, 5, what="an empty queue")
     assert stubbed.gateway.ask("n=1").status_code == 200
     streams[4].__exit__(None, None, None)
     quiet(stubbed)
@@ -245,6 +246,57 @@ def test_a_slow_reader_does_not_grow_the_gateway(stubbed):
         assert process.memory_info().rss - before < 16 * 2**20
         assert stubbed.gateway.ask("n=1").status_code == 200  # others go on
     quiet(stubbed)
+
+
+def test_a_client_that_does_not_read_at_all_loses_its_place_in_time(stubbed):
+    """On a gateway whose patience is half a second."""
+    quiet(stubbed)
+    patch = "import medgemma_tui.gateway.chat as chat; chat.STALL_S = 0.5"
+    gateway = Running(engine_socket=stubbed.engine.socket, slots=1, patch=patch).ready()
+    try:
+        with gateway.stream("n=64000 big") as stalled:
+            began = time.monotonic()
+            assert gateway.ask("n=1").status_code == 200  # as soon as the place is free
+            assert 0.2 < time.monotonic() - began < 5
+            with pytest.raises(httpx.TransportError):
+                stalled.read()
+        assert gateway.metrics()[("medgemma_requests_total", ("cancelled",))] == 1
+    finally:
+        gateway.stop()
+    quiet(stubbed)
+
+
+def test_nobody_can_take_all_the_connections(stubbed):
+    opened = []
+    try:
+        for _ in range(110):
+            connection = socket.socket(socket.AF_UNIX)
+            connection.connect(str(stubbed.gateway.socket))
+            opened.append(connection)
+        assert dropped(opened[-1])
+        assert not dropped(opened[0])
+    finally:
+        for connection in opened:
+            connection.close()
+    with client(stubbed.gateway.socket) as http:
+        wait_for(lambda: answers(http), 5, what="a free connection")
+
+
+def dropped(connection):
+    connection.settimeout(1)
+    try:
+        return connection.recv(10) == b""
+    except ConnectionResetError:
+        return True
+    except TimeoutError:
+        return False
+
+
+def answers(http):
+    try:
+        return http.get("/health").status_code == 200
+    except httpx.TransportError:
+        return False
 
 
 def test_many_streams_at_once_are_each_whole(stubbed):
