@@ -59,11 +59,13 @@ class MedgemmaApp(App[None]):
         self._gateway = gateway
         silent = max(30.0, 3 * settings.telemetry_interval_s)
         self.wire = Link(gateway, self.post_message, connector, silent)
-        self.state = statements.Link(connected=False, demo=settings.uses_demo)
+        started_demo = settings.uses_demo and not isinstance(gateway, ExistingGateway)
+        self.state = statements.Link(connected=False, demo=started_demo)
         self.telemetry: Telemetry | None = None
         self.own_sockets: int | None = None
         self.chat = ChatScreen(settings, console, self._offers)
         self.controller = Controller(settings, i18n.language(), self.wire, self.chat)
+        self.controller.demo = started_demo
         self._failure = ""
         for theme in themes.THEMES:
             self.register_theme(theme)
@@ -77,19 +79,16 @@ class MedgemmaApp(App[None]):
         """Our own roles of colour, under any theme."""
         return themes.variable_defaults(self._console_profile)
 
-    def on_mount(self) -> None:
-        """Show the chat at once; reach the gateway behind it."""
+    async def on_mount(self) -> None:
+        """Show the chat at once; reach the gateway after the first frame."""
         for number in SIGNALS if not self.is_headless else ():
             asyncio.get_running_loop().add_signal_handler(number, self._on_signal, number)
-        self.push_screen(self.chat)
-        self.call_after_refresh(self._begin)
-
-    def _begin(self) -> None:
+        await self.push_screen(self.chat)
         self.chat.welcome.show(self.state.demo)
         self.chat.offer()
         self._show_state()
         self.controller.draft_changed()
-        self.wire.start()
+        self.call_after_refresh(self.wire.start)
 
     async def on_unmount(self) -> None:
         """Hang up. The gateway of our own is stopped after the terminal is back as it was."""
@@ -191,7 +190,7 @@ class MedgemmaApp(App[None]):
 
     @property
     def _is_demo(self) -> bool:
-        return self.state.model.demo if self.state.model is not None else self.settings.uses_demo
+        return self.state.model.demo if self.state.model is not None else self.state.demo
 
     def _offers(self) -> list[str]:
         """Questions to suggest: the demo's own at the start, then what may follow; none for a real model."""

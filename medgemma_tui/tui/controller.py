@@ -56,7 +56,7 @@ class Controller:
         self.conversation = Conversation()
         self.thinking: Thinking = settings.thinking
         self.ready = False
-        self.demo = settings.uses_demo
+        self.demo = False
         self._instructions = instructions.load(settings, language)
         self._ledger = Ledger(most=settings.max_tokens)
         self._sending = False  # Enter was pressed; the draft is being counted
@@ -206,11 +206,10 @@ class Controller:
                 ).format(count=len(left)),
                 "warning",
             )
-        asked = [turn.question for turn in self.conversation.turns]
         turn = Turn(question, datetime.now())
         turn.waiting_for = _("sent")
-        turn.unknown_to_demo = self.demo and not corpus.is_known(question, asked)
         self.conversation.entries.append(turn)
+        self._mark_unknown(turn)
         self._view.added(turn)
         self._view.offer()
         request = ChatRequest(
@@ -224,6 +223,11 @@ class Controller:
         )
         self._link.ask(turn.id, request)
         self.draft_changed()
+
+    def _mark_unknown(self, turn: Turn) -> None:
+        turns = self.conversation.turns
+        before = [each.question for each in turns[: turns.index(turn)]]
+        turn.unknown_to_demo = self.demo and not corpus.is_known(turn.question, before)
 
     # --- the reply ---
 
@@ -246,6 +250,7 @@ class Controller:
 
     def _end(self, turn: Turn, error: ErrorInfo | None) -> None:
         turn.end(error)
+        self._mark_unknown(turn)  # which model answers may have been told only now
         self._view.changed(turn)
         self._view.offer()
         self.draft_changed()

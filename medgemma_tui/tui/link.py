@@ -30,6 +30,7 @@ FIRST_BACKOFF_S = 0.1
 LONGEST_BACKOFF_S = 3.0
 HEALTH_EVERY_S = 0.4
 COUNT_AFTER_S = 0.15
+COUNT_WITHIN_S = 5.0
 BATCH_S = 0.05
 STARTING_GRACE_S = 30.0
 SILENT_AFTER_S = 30.0
@@ -288,9 +289,13 @@ class Link:
                 continue
             (ticket, request, _now), self._count = self._count, None
             try:
-                self._post(messages.Counted(ticket, await service.tokenize(request)))
+                async with asyncio.timeout(COUNT_WITHIN_S):
+                    reply = await service.tokenize(request)
+                self._post(messages.Counted(ticket, reply))
             except ServiceError as failure:
                 self._post(messages.Counted(ticket, None, failure.info))
+            except TimeoutError:  # what waits for the count goes on with an estimate
+                self._post(messages.Counted(ticket, None, ErrorInfo(type="timeout", message="no count in time")))
 
     # --- forgetting ---
 

@@ -66,7 +66,8 @@ def gpu(telemetry: Telemetry | None, link: Link) -> Statement:
         if telemetry.nvml_error_code == "starting":
             return Statement(reason, "unknown")
         if device == "cpu":
-            return Statement(_("none ({reason}); the model runs on the CPU").format(reason=reason), "warn")
+            text = _("none ({reason}); the model runs on the CPU").format(reason=reason)
+            return Statement(text, "warn", short=_("none · CPU"))
         return Statement(_("none ({reason})").format(reason=reason), "warn")
     ranked = sorted((_card(sample) for sample in telemetry.gpus), key=lambda one: _RANK.index(one.level))
     worst = ranked[0]
@@ -104,7 +105,7 @@ def model(link: Link) -> Statement:
     demo = link.demo if link.model is None else link.model.demo
     prefix = _("DEMO, NOT MEDICAL") if demo else ""
     text, level = _model_state(link, named=not demo)
-    return Statement(" · ".join(part for part in (prefix, text) if part), level)
+    return Statement(" · ".join(part for part in (prefix, text) if part), level, short=prefix)
 
 
 def _model_state(link: Link, *, named: bool) -> tuple[str, Level]:
@@ -160,4 +161,5 @@ def privacy(telemetry: Telemetry | None, own_sockets: int | None, link: Link) ->
         return Statement(_("{total} network sockets open ({names})").format(total=total, names=names), "bad")
     if len(known) < len(parts):
         return Statement(_("unknown, not every process could be measured"), "unknown")
-    return Statement(_("local-only · 0 network sockets ({names})").format(names=names), "ok")
+    text = _("local-only · 0 network sockets ({names})").format(names=names)
+    return Statement(text, "ok", short=_("local-only · 0 sockets"))

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import ClassVar
 
 from textual.app import ComposeResult
-from textual.binding import BindingType
+from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, Vertical
 from textual.screen import Screen
 from textual.widgets import Static
@@ -50,7 +50,11 @@ class Banner(Static):
 class ChatScreen(Screen[None]):
     """``offers`` gives the questions to suggest now."""
 
-    BINDINGS: ClassVar[list[BindingType]] = bindings()
+    BINDINGS: ClassVar[list[BindingType]] = [
+        *bindings(),
+        Binding("tab", "next_place(1)", show=False),
+        Binding("shift+tab", "next_place(-1)", show=False),
+    ]
     AUTO_FOCUS = "#composer"
     HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (WIDE, "-wide")]  # noqa: RUF012 (declared so in the base class)
     VERTICAL_BREAKPOINTS = [(0, "-tiny"), (10, "-short"), (18, "-tall")]  # noqa: RUF012
@@ -192,6 +196,13 @@ class ChatScreen(Screen[None]):
             self.set_class(empty, "-empty")
 
     # --- focus ---
+
+    def action_next_place(self, step: int) -> None:
+        """Tab: from the question to the suggestions, to the transcript, and round."""
+        places = [place for place in (self.composer, self.suggestions, self.transcript) if place.display]
+        places = [place for place in places if place is not self.transcript or not self._empty]
+        at = next((index for index, place in enumerate(places) if place.has_focus), 0)
+        places[(at + step) % len(places)].focus()
 
     def on_descendant_focus(self) -> None:
         """The key bar speaks of the place that has the keyboard."""

@@ -1,0 +1,162 @@
+"""The main job, through the real gateway and the demo model: ask, watch, hide, stop, ask again, wipe."""
+
+from __future__ import annotations
+
+import pytest
+
+from medgemma_tui.demo import corpus
+
+pytestmark = pytest.mark.engine
+
+STEMI = "65岁男性，突发胸痛2小时，V1–V4 ST段抬高，首诊如何处理？"
+
+
+async def test_the_main_job(screen, gateway):
+    async with screen(gateway.socket, lang="zh") as it:
+        await it.connected()
+        await it.until(lambda: corpus.GFR_QUESTION in it.text())
+        assert "DEMO, NOT MEDICAL" in it.text()
+        turn = await it.ask(corpus.GFR_QUESTION)
+        taught = corpus.find(corpus.GFR_QUESTION, [])
+        assert turn.answer.strip() == taught.answer
+        assert turn.reasoning.strip() == taught.reasoning
+        assert not turn.unknown_to_demo
+        await it.until(lambda: "G3b" in it.text())
+        hidden = taught.reasoning.splitlines()[0][:12]
+        assert hidden not in it.text()
+        await it.press("f2")
+        await it.until(lambda: hidden in it.text(), what="the trace")
+        await it.press("ctrl+t")
+        await it.until(lambda: hidden not in it.text(), what="the trace hidden again")
+
+
+async def test_the_meter_counts_what_the_engine_counts(screen, gateway):
+    async with screen(gateway.socket, lang="zh") as it:
+        await it.connected()
+        it.controller.set_card("男，65岁，62 kg，eGFR 38")
+        it.chat.set_draft(STEMI)
+        plan = await it.until(lambda: it.app.plan if it.app.plan.exact else None, what="an exact plan")
+        turn = await it.ask(STEMI)
+        assert turn.error is None
+        assert plan.used == turn.usage.prompt_tokens
+        assert plan.card > 0
+        followup = corpus.followups([STEMI])[0]
+        it.chat.set_draft(followup)
+        plan = await it.until(lambda: it.app.plan if it.app.plan.exact and it.app.plan.history else None)
+        turn = await it.ask(followup)
+        assert turn.error is None
+        assert plan.used == turn.usage.prompt_tokens
+        assert plan.window == 8192
+
+
+async def test_followups_are_offered_and_known_in_their_place(screen, gateway):
+    async with screen(gateway.socket, lang="zh") as it:
+        await it.connected()
+        await it.ask(STEMI)
+        await it.press("tab")
+        assert it.chat.suggestions.has_focus
+        await it.press("1")
+        assert it.chat.draft == corpus.followups([STEMI])[0]
+        assert it.chat.composer.has_focus
+        turn = await it.ask(it.chat.draft)
+        assert not turn.unknown_to_demo
+        assert turn.answer.strip() == corpus.find(turn.question, [STEMI]).answer
+
+
+async def test_anything_else_is_marked_as_unknown_to_the_demo(screen, gateway):
+    async with screen(gateway.socket) as it:
+        await it.connected()
+        turn = await it.ask("What is the capital of France?")
+        assert turn.unknown_to_demo
+        await it.until(lambda: "only knows" in it.text())
+
+
+async def test_three_statements_are_measured(screen, gateway):
+    async with screen(gateway.socket, size=(160, 36)) as it:
+        await it.connected()
+        await it.until(lambda: "0 network sockets (screen, gateway, worker)" in it.text(), what=it.text())
+        assert "DEMO, NOT MEDICAL · nf4" in it.text()
+        assert "OK" not in it.text().splitlines()[-2].partition("Model:")[0] or it.app.telemetry.gpus
+
+
+async def test_stop_keeps_what_was_written_and_again_asks_again(screen, gateway):
+    async with screen(gateway.socket, lang="zh") as it:
+        await it.connected()
+        it.chat.set_draft(corpus.GFR_QUESTION)
+        await it.press("enter")
+        turn = await it.until(lambda: it.last)
+        await it.until(lambda: turn.answer or turn.reasoning)
+        await it.press("escape")
+        assert not turn.live
+        assert turn.finish_reason == "cancelled"
+        kept = turn.reasoning + turn.answer
+        assert kept
+        await it.press("ctrl+r")
+        again = await it.until(lambda: it.last if it.last is not turn else None)
+        await it.until(lambda: not again.live)
+        assert again.finish_reason == "stop"
+        assert it.controller.conversation.turns == [again]
+
+
+async def test_edit_replaces_the_last_question_or_leaves_it(screen, gateway):
+    async with screen(gateway.socket, lang="zh") as it:
+        await it.connected()
+        first = await it.ask(corpus.GFR_QUESTION)
+        it.chat.set_draft("半句")
+        await it.press("ctrl+l")
+        assert it.chat.draft == corpus.GFR_QUESTION
+        await it.press("escape")
+        assert it.chat.draft == "半句"
+        assert it.controller.conversation.turns == [first]
+        await it.press("f8")
+        turn = await it.ask(STEMI)
+        assert it.controller.conversation.turns == [turn]
+        assert not turn.unknown_to_demo
+
+
+async def test_new_patient_wipes_everything_here_and_in_the_service(screen, gateway):
+    async with screen(gateway.socket, lang="zh") as it:
+        await it.connected()
+        turn = await it.ask(corpus.GFR_QUESTION)
+        it.controller.set_card("张三，男")
+        it.chat.set_draft("还有一句")
+        await it.press("f5")
+        await it.press("n")
+        assert it.controller.conversation.turns == [turn]
+        await it.press("ctrl+n")
+        await it.press("y")
+        assert not it.controller.holds_text
+        assert not it.chat.transcript.virtual_size.height or "G3b" not in it.text()
+        await it.press("up", "up")
+        await it.press("ctrl+z")
+        assert it.chat.draft == ""
+        await it.until(lambda: any("wiped" in note for note in it.notices), what="the service's word")
+        again = await it.ask(corpus.GFR_QUESTION)
+        assert again.usage.prompt_tokens_details.cached_tokens == 0
+
+
+async def test_the_language_changes_while_running(screen, gateway):
+    async with screen(gateway.socket, lang="zh") as it:
+        await it.connected()
+        before = it.app.plan.instructions
+        await it.press("f9")
+        assert " en " in it.text().splitlines()[0]
+        await it.until(lambda: it.app.plan.exact and it.app.plan.instructions != before)
+        await it.press("ctrl+backslash")
+        assert " zh " in it.text().splitlines()[0]
+
+
+async def test_a_huge_paste_is_refused_with_its_count_and_the_draft_is_kept(screen, gateway):
+    from textual import events
+
+    async with screen(gateway.socket) as it:
+        await it.connected()
+        it.chat.set_draft("half a question")
+        it.chat.composer.post_message(events.Paste("word " * 40_000))
+        note = await it.until(lambda: next((n for n in it.notices if "Not pasted" in n), None))
+        assert "200,000 characters" in note
+        assert "8,192" in note
+        assert "about" not in note  # it was counted
+        assert it.chat.draft == "half a question"
+        it.chat.composer.post_message(events.Paste("x" * 2500))
+        await it.until(lambda: len(it.chat.draft) == len("half a question") + 2500)
