@@ -45,7 +45,13 @@ def read(folder: str) -> Catalog:
 def updated(folder: str, template: Catalog) -> Catalog:
     """The catalogue with today's messages: new ones empty (in English: themselves), gone ones dropped."""
     catalogue = read(folder)
+    created = catalogue.creation_date
     catalogue.update(template, no_fuzzy_matching=True)
+    catalogue.creation_date = created  # today's date would change the file without need
+    catalogue.fuzzy = False
+    catalogue.project, catalogue.version, catalogue.copyright_holder = "medgemma-tui", "0.1", "the medgemma-tui authors"
+    catalogue.msgid_bugs_address = catalogue.last_translator = catalogue.language_team = ""
+    catalogue.header_comment = "# Messages of medgemma-tui; written by `make locales`, translated by hand."
     catalogue.obsolete.clear()
     for message in catalogue:
         message.locations = []  # line numbers would change the file with every edit of a source
