@@ -54,6 +54,7 @@ def fields(parts: list[Line], width: int, gap: Run) -> list[Line]:
 class Inked(Widget):
     """A widget that paints lines of inks. Its component classes are ``ink--<role>`` (``styles/inks.tcss``)."""
 
+    ALLOW_SELECT = False
     COMPONENT_CLASSES: ClassVar[set[str]] = {f"ink--{role}" for role in INKS}
 
     def __init__(self, *, id: str | None = None, classes: str | None = None) -> None:

@@ -399,6 +399,36 @@ async def test_memory_of_a_thousand_turns_is_bounded() -> None:
         assert sum(bool(view.pieces) for view in app.transcript._flow.views) <= 64
 
 
+async def test_a_thousand_turns_come_back_at_once() -> None:
+    """A parked conversation is restored in one go."""
+    app = House()
+    async with app.run_test(size=(100, 30)) as pilot:
+        await settled(pilot)
+        start = perf_counter()
+        for number in range(1000):
+            app.transcript.append(turn(f"question {number}", "answer " * 100, reasoning="1. a"))
+        assert perf_counter() - start < 0.5
+        await settled(pilot)
+        assert "question 999" in "\n".join(app.screen_text())
+        assert sum(bool(view.pieces) for view in app.transcript._flow.views) < 20
+
+
+async def test_another_theme_paints_in_its_own_colours() -> None:
+    app = House()
+    async with app.run_test(size=(60, 12)) as pilot:
+        app.transcript.append(turn("q", "an answer"))
+        await settled(pilot)
+
+        def ink() -> str:
+            segments = [segment for segment in app.strips()[3] if "answer" in segment.text]
+            return segments[0].style.color.name
+
+        assert ink() == "#e6e8eb"
+        app.theme = "clinic-light"
+        await settled(pilot)
+        assert ink() == "#1b1f24"
+
+
 @pytest.mark.parametrize(
     ("trace", "count"),
     [("1. a\n2. b", 2), ("- a\n- b\n- c", 3), ("a\n\nb\nc", 2), ("", 0), ("步骤1：x\n步骤2：y", 2)],

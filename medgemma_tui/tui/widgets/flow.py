@@ -40,6 +40,10 @@ class View:
             made = self._composer.turn(self.entry, trace_open=trace_open, selected=selected)
         kept = {piece.key: piece for piece in self.pieces}
         self.pieces = [kept.get(piece.key, piece) for piece in made]
+        self.forget_weight()
+
+    def forget_weight(self) -> None:
+        """The entry's text has changed: estimate its height anew."""
         self._weights.clear()
 
     def close(self) -> None:
@@ -113,6 +117,13 @@ class Flow:
         self._open.move_to_end(id(view))
         while len(self._open) > OPEN_VIEWS:
             self._open.popitem(last=False)[1].close()
+
+    def renew(self, view: View) -> None:
+        """The view's entry has changed; one that nobody looks at waits until somebody does."""
+        if view.pieces:
+            self.compose(view)
+        else:
+            view.forget_weight()
 
     def recompose(self) -> None:
         """The language or what is shown of every turn has changed."""

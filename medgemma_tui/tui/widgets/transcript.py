@@ -83,21 +83,16 @@ class Transcript(ScrollView, Inked, can_focus=True):
         return self._following
 
     def append(self, entry: Entry) -> None:
-        """Add an entry at the end."""
-        view = self._flow.append(entry)
-        if not self._following and self._flow.width:
-            self._unseen += self._flow.measure(view)
-        self._arrange()
+        """Add an entry at the end; it is shown with the next frame."""
+        self._dirty.append(self._flow.append(entry))
+        self._schedule(0.0)
 
     def changed(self, entry: Entry) -> None:
         """An entry has more text or another state. Cheap: it is laid out again at most every 100 ms."""
         view = self._flow.find(entry)
-        if view is None or view in self._dirty:
-            return
-        self._dirty.append(view)
-        if self._batch is None:
-            wait = self._composed_at + BATCH_S - monotonic()
-            self._batch = self.set_timer(max(0.001, wait), self._compose_dirty)
+        if view is not None and view not in self._dirty:
+            self._dirty.append(view)
+            self._schedule(self._composed_at + BATCH_S - monotonic())
 
     def remove_entry(self, entry: Entry) -> None:
         """Take one entry out."""
@@ -236,16 +231,23 @@ class Transcript(ScrollView, Inked, can_focus=True):
         at = next((i for i, turn in enumerate(turns) if turn is self.selected), unselected)
         self.select(turns[min(len(turns) - 1, max(0, at + by))])
 
+    def _schedule(self, wait: float) -> None:
+        """Lay what is dirty out after ``wait`` seconds, or sooner where that was already planned."""
+        if self._batch is not None:
+            if wait > 0:
+                return
+            self._batch.stop()
+        self._batch = self.set_timer(max(0.001, wait), self._compose_dirty)
+
     def _compose_dirty(self) -> None:
         self._batch = None
         self._composed_at = monotonic()
         dirty, self._dirty = self._dirty, []
-        if not self._flow.width:
-            return
+        reading = not self._following and self._flow.width > 0
         for view in dirty:
-            before = 0 if self._following else self._flow.measure(view)
-            self._flow.compose(view)
-            if not self._following:
+            before = self._flow.measure(view) if reading and view.pieces else 0
+            self._flow.renew(view)
+            if reading:
                 self._unseen += max(0, self._flow.measure(view) - before)
         self._arrange()
 
