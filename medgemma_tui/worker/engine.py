@@ -8,6 +8,7 @@ tokens a second the wire then carries a hundred events, and nobody can see the d
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import threading
 import time
@@ -258,7 +259,8 @@ class Engine:
         self._post([(job.sink, [*job.events, Failed(error)]) for job in jobs])
 
     def _post(self, batch: list[tuple[Sink, list[EngineEvent]]]) -> None:
-        self._loop.call_soon_threadsafe(_give, batch)
+        with contextlib.suppress(RuntimeError):  # the loop is closed: nobody listens any more
+            self._loop.call_soon_threadsafe(_give, batch)
 
 
 def _give(batch: list[tuple[Sink, list[EngineEvent]]]) -> None:
