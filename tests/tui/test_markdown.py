@@ -167,7 +167,7 @@ def test_growing_text_is_cut_as_the_whole_is() -> None:
     assert len(whole) >= 8
 
 
-@settings(max_examples=60)
+@settings(max_examples=60, deadline=None)
 @given(st.text("ab \n-#>`|*1.~　中", max_size=120), st.integers(1, 7))
 def test_any_text_grows_to_what_it_is_at_once(source: str, step: int) -> None:
     splitter = Splitter()
