@@ -26,9 +26,9 @@ _PLACES: dict[str, tuple[str, tuple[tuple[str, str], ...]]] = {
         N_("You are in the transcript"),
         (
             ("Up, Down, PgUp, PgDn, Home, End", N_("scroll; End follows the answer again")),
-            ("[ ]  P N", N_("select the turn before or after")),
+            ("[ ]  p n", N_("select the turn before or after")),
             ("Enter", N_("show or hide the reasoning of the selected turn alone")),
-            ("V  C", N_("raw text; copy to your terminal's clipboard")),
+            ("v  c", N_("raw text; copy to your terminal's clipboard")),
             ("Tab", N_("back to the question")),
         ),
     ),
