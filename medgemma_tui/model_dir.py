@@ -1,8 +1,8 @@
 """What a model directory holds and whether it can be loaded, told from file headers alone: no torch, milliseconds.
 
 The command line and the gateway ask before a worker is started, and the worker asks again before it loads. Weights
-are never read, only the safetensors headers: 8 bytes of length (little endian), then JSON that gives each tensor's
-dtype, shape and place. That is enough to see a half-copied file, a missing shard or a missing layer.
+are never read, only the safetensors headers, which give each tensor's dtype, shape and place. That is enough to see a
+half-copied file, a missing shard, a missing layer, or weights that belong to another configuration.
 
 Memory, in bytes, for a window of ``n`` tokens (DESIGN section 7 for Gemma 3 4B)::
 
@@ -22,6 +22,8 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, TypeAdapter, ValidationError
 
+from medgemma_tui.safetensors_header import BrokenFile, Tensor, read_header
+
 PICKLE_SUFFIXES = frozenset({".bin", ".pt", ".pth", ".pkl", ".pickle", ".ckpt"})
 MODEL_TYPES = {"gemma3_text": True, "gemma3": False}  # model_type -> text only
 TOKENIZER_FILE = "tokenizer.json"
@@ -31,13 +33,8 @@ DEFAULT_WINDOW = 8192
 MIN_WINDOW = 512
 PREFILL_CHUNK = 256
 _BUCKET = 128
-_MAX_HEADER = 100 * 1024 * 1024  # safetensors' own limit
+_EMBEDDING = "embed_tokens.weight"
 _BLOCK_BYTES = 0.5 + 1 / 64 + 4 / (64 * 256)  # NF4: half a byte, an 8-bit scale per 64, a 32-bit one per 64 x 256
-_LINEARS = (
-    "self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj", "self_attn.o_proj",
-    "mlp.gate_proj", "mlp.up_proj", "mlp.down_proj",
-)  # fmt: skip
-
 _MESSAGES = {
     "not_absolute": "{path} is not an absolute path: give the model's directory from / on",
     "missing": "{path} does not exist: check the path, or copy the model there",
@@ -51,12 +48,13 @@ _MESSAGES = {
     "no_weights": "{path} has no model.safetensors and no model.safetensors.index.json: copy the weights there",
     "missing_shard": "{file} is listed in {index} but is not there: copy it",
     "missing_tensor": "the weights lack {tensor}: copy the model again",
-    "truncated": "{file} is not whole ({problem}): copy it again",
+    "truncated": "{file} is not whole ({actual} of {expected} bytes): copy it again",
+    "bad_weights": "the weights do not belong to config.json ({problem}): copy both again from one model",
     "no_tokenizer": "{path} has no usable tokenizer ({file}): copy it from the same model",
     "unsupported_quantization": "the weights are quantised as {quantization}: only bitsandbytes NF4 and "
     "unquantised weights can be used",
-    "does_not_fit": "the model needs {needs} GiB of GPU memory at a window of {window} tokens and {free} GiB are "
-    "free: the largest window that fits is {largest} tokens (0: none), else free memory on the GPU",
+    "does_not_fit": "the model needs {needed} of GPU memory for a window of {asked} tokens and {free} is free: "
+    "the largest window that fits is {window} tokens; choose that, or free memory on the GPU",
 }
 
 
@@ -71,15 +69,6 @@ class ModelDirError(Exception):
     def message(self) -> str:
         """One plain English sentence that names the file or the figures and what to do next."""
         return _MESSAGES[self.code].format_map(self.params)
-
-
-@dataclass(frozen=True, slots=True)
-class Tensor:
-    """One tensor of a safetensors file: ``dtype`` in the format's words (``BF16``, ``U8`` …), ``size`` in bytes."""
-
-    name: str
-    dtype: str
-    size: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,9 +135,21 @@ class _TextConfig(BaseModel):
             return self.layer_types.count("sliding_attention")
         return sum((i + 1) % self.sliding_window_pattern != 0 for i in range(self.num_hidden_layers))
 
+    def linears(self) -> dict[str, tuple[int, int]]:
+        """The linear layers of one layer, with their shapes [out, in]."""
+        queries, keys = self.num_attention_heads * self.head_dim, self.num_key_value_heads * self.head_dim
+        return {
+            "self_attn.q_proj": (queries, self.hidden_size),
+            "self_attn.k_proj": (keys, self.hidden_size),
+            "self_attn.v_proj": (keys, self.hidden_size),
+            "self_attn.o_proj": (self.hidden_size, queries),
+            "mlp.gate_proj": (self.intermediate_size, self.hidden_size),
+            "mlp.up_proj": (self.intermediate_size, self.hidden_size),
+            "mlp.down_proj": (self.hidden_size, self.intermediate_size),
+        }
+
     def linear_parameters(self) -> int:
-        attention = 2 * self.hidden_size * self.head_dim * (self.num_attention_heads + self.num_key_value_heads)
-        return self.num_hidden_layers * (attention + 3 * self.hidden_size * self.intermediate_size)
+        return self.num_hidden_layers * sum(rows * columns for rows, columns in self.linears().values())
 
     def other_parameters(self) -> int:
         norms = self.num_hidden_layers * (4 * self.hidden_size + 2 * self.head_dim) + self.hidden_size
@@ -156,7 +157,13 @@ class _TextConfig(BaseModel):
 
 
 _OBJECT = TypeAdapter(dict[str, JsonValue])
-_INDEX = TypeAdapter(dict[str, str])
+
+
+class _Index(BaseModel):
+    weight_map: dict[str, str]
+
+
+_INDEX = TypeAdapter(_Index)
 
 
 def inspect(path: str | Path) -> ModelDir:
@@ -191,7 +198,7 @@ def _inspect(path: Path) -> ModelDir:
     text = _text_config(path, config, text_only=text_only)
     quantization = _quantization(config)
     files = _weight_files(path, names)
-    tensors = {tensor.name: tensor for file in files for tensor in read_header(file)}
+    tensors = _tensors(files)
     _check_tensors(tensors, text)
     _check_tokenizer(path, names)
     linear, other = text.linear_parameters(), text.other_parameters()
@@ -261,18 +268,20 @@ def _weight_files(path: Path, names: list[str]) -> list[Path]:
     if "model.safetensors" in names:
         return [path / "model.safetensors"]
     index = "model.safetensors.index.json"
+    size = (path / index).stat().st_size if index in names else 0
     if index not in names:
         first = next((name for name in names if name.endswith(".safetensors")), None)
         if first is not None:  # shards without their list
             raise ModelDirError("missing_shard", {"file": str(path / index), "index": first})
         raise ModelDirError("no_weights", {"path": str(path)})
     try:
-        shards = sorted(set(_INDEX.validate_python(_json_object(path / index, "truncated").get("weight_map")).values()))
+        listed = _INDEX.validate_json((path / index).read_bytes())
     except ValidationError:
-        raise ModelDirError("truncated", {"file": str(path / index), "problem": "it has no weight_map"}) from None
+        raise _truncated(path / index, size) from None
+    shards = sorted(set(listed.weight_map.values()))
     for shard in shards:
         if Path(shard).name != shard or not shard.endswith(".safetensors"):
-            raise ModelDirError("truncated", {"file": str(path / index), "problem": "it lists a strange file name"})
+            raise ModelDirError("bad_weights", {"problem": f"{index} lists a strange file name"})
         if shard not in names:
             raise ModelDirError("missing_shard", {"file": str(path / shard), "index": index})
     if not shards:
@@ -280,55 +289,35 @@ def _weight_files(path: Path, names: list[str]) -> list[Path]:
     return [path / shard for shard in shards]
 
 
-def read_header(file: Path) -> list[Tensor]:
-    """The tensors that a safetensors file lists.
+def _tensors(files: list[Path]) -> dict[str, Tensor]:
+    found: dict[str, Tensor] = {}
+    for file in files:
+        try:
+            found.update((tensor.name, tensor) for tensor in read_header(file))
+        except BrokenFile as error:
+            raise _truncated(file, error.actual, error.expected) from None
+    return found
 
-    Raises ModelDirError ``truncated`` where the header cannot be read or the file is not as long as it says.
-    """
 
-    def broken(problem: str) -> ModelDirError:
-        return ModelDirError("truncated", {"file": str(file), "problem": problem})
-
-    size = file.stat().st_size
-    with file.open("rb") as stream:
-        length = int.from_bytes(stream.read(8), "little")
-        if size < 8 or not 2 <= length <= min(_MAX_HEADER, size - 8):
-            raise broken(f"{size:,} bytes, and no safetensors header")
-        raw = stream.read(length)
-    try:
-        header = _OBJECT.validate_json(raw)
-    except ValidationError:
-        raise broken("its header is not JSON") from None
-    tensors, end = [], 0
-    for name, entry in header.items():
-        if name == "__metadata__":
-            continue
-        offsets = entry.get("data_offsets") if isinstance(entry, dict) else None
-        match offsets:
-            case [int(start), int(stop)] if 0 <= start <= stop:
-                pass
-            case _:
-                raise broken("its header has no place for a tensor")
-        end = max(end, stop)
-        assert isinstance(entry, dict)
-        tensors.append(Tensor(name, str(entry.get("dtype")), stop - start))
-    if size != 8 + length + end:
-        raise broken(f"{size:,} bytes where its header says {8 + length + end:,}")
-    return tensors
+def _truncated(file: Path, actual: int, expected: int | None = None) -> ModelDirError:
+    wanted = "?" if expected is None else f"{expected:,}"
+    return ModelDirError("truncated", {"file": str(file), "actual": f"{actual:,}", "expected": wanted})
 
 
 def _check_tensors(tensors: Mapping[str, Tensor], text: _TextConfig) -> None:
-    """Every weight of the language model is there, under whichever prefix the checkpoint uses."""
-    prefix = next(
-        (name.removesuffix("embed_tokens.weight") for name in tensors if name.endswith("embed_tokens.weight")), None
-    )
-    if prefix is None:
-        raise ModelDirError("missing_tensor", {"tensor": "embed_tokens.weight"})
+    """Every matrix of the language model is there, under whichever prefix, and of the size the configuration says."""
+    prefix = next((name.removesuffix(_EMBEDDING) for name in tensors if name.endswith(_EMBEDDING)), "")
+    wanted = {_EMBEDDING: (text.vocab_size, text.hidden_size)}
     for layer in range(text.num_hidden_layers):
-        for linear in _LINEARS:
-            name = f"{prefix}layers.{layer}.{linear}.weight"
-            if name not in tensors:
-                raise ModelDirError("missing_tensor", {"tensor": name})
+        wanted |= {f"layers.{layer}.{linear}.weight": shape for linear, shape in text.linears().items()}
+    for name, (rows, columns) in wanted.items():
+        tensor = tensors.get(prefix + name)
+        if tensor is None:
+            raise ModelDirError("missing_tensor", {"tensor": prefix + name})
+        packed = tensor.dtype == "U8"  # NF4: two values a byte, in one column
+        if tensor.elements * 2 != rows * columns if packed else tensor.shape != (rows, columns):
+            problem = f"{prefix + name} is {list(tensor.shape)} where config.json says {[rows, columns]}"
+            raise ModelDirError("bad_weights", {"problem": problem})
 
 
 def _check_tokenizer(path: Path, names: list[str]) -> None:
@@ -389,10 +378,10 @@ def check_fit(model: ModelDir, window: int, slots: int, free_bytes: int) -> None
         raise ModelDirError(
             "does_not_fit",
             {
-                "needs": f"{needs / 2**30:.1f}",
-                "free": f"{free_bytes / 2**30:.1f}",
-                "window": str(window),
-                "largest": str(window_that_fits(free_bytes, model, slots)),
+                "needed": f"{needs / 2**30:.1f} GiB",
+                "free": f"{free_bytes / 2**30:.1f} GiB",
+                "asked": str(window),
+                "window": str(window_that_fits(free_bytes, model, slots)),
             },
         )
 

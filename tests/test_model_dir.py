@@ -22,10 +22,10 @@ from medgemma_tui.model_dir import (
     check_fit,
     default_window,
     inspect,
-    read_header,
     vram_need,
     window_that_fits,
 )
+from medgemma_tui.safetensors_header import BrokenFile, read_header
 
 GIB = 2**30
 
@@ -174,7 +174,24 @@ def test_an_index_that_points_outside(model):
     split_in_two(model)
     index = {"weight_map": {"model.embed_tokens.weight": "../../etc/passwd.safetensors"}}
     (model / "model.safetensors.index.json").write_text(json.dumps(index))
-    assert problem(model).code == "truncated"
+    assert problem(model).code == "bad_weights"
+
+
+def test_a_broken_index(model):
+    split_in_two(model)
+    os.truncate(model / "model.safetensors.index.json", 200)
+    assert problem(model).params["file"].endswith("model.safetensors.index.json")
+
+
+@pytest.mark.parametrize(
+    "change", [{"intermediate_size": 256}, {"hidden_size": 96}, {"vocab_size": 300}, {"num_key_value_heads": 1}]
+)
+def test_weights_of_another_configuration(model, change):
+    """transformers loads some of these into 4 bits without a word."""
+    edit(model / "config.json", **change)
+    error = problem(model)
+    assert error.code == "bad_weights"
+    assert str(next(iter(change.values()))) in error.message() or "num_key" in next(iter(change))
 
 
 @pytest.mark.parametrize("share", [0.0, 0.00001, 0.001, 0.5, 0.999999])
@@ -184,7 +201,8 @@ def test_half_copied_is_named_with_its_figures(model, share):
     error = problem(model)
     assert error.code == "truncated"
     assert str(file) in error.message()
-    assert f"{file.stat().st_size:,} bytes" in error.message()
+    assert f"({file.stat().st_size:,} of " in error.message()
+    assert (error.params["expected"] == f"{(demo.model_dir() / file.name).stat().st_size:,}") == (share > 0.01)
 
 
 def test_half_copied_shard(model):
@@ -204,7 +222,7 @@ def test_any_bytes_at_all_as_weights(tmp_path_factory, junk):
     file = tmp_path_factory.mktemp("junk") / "model.safetensors"
     file.write_bytes(junk)
     whole = int.from_bytes(junk[:8], "little") == len(junk) - 8 and junk[8:].strip() == b"{}"
-    with nullcontext() if whole else pytest.raises(ModelDirError, match="is not whole"):
+    with nullcontext() if whole else pytest.raises(BrokenFile):
         read_header(file)
 
 
@@ -293,12 +311,16 @@ def test_sizes_of_the_real_configuration(model, tmp_path):
     text = {"hidden_size": 2560, "intermediate_size": 10240, "model_type": "gemma3_text", "num_hidden_layers": 34,
             "sliding_window": 1024}  # fmt: skip
     (model / "config.json").write_text(json.dumps({"model_type": "gemma3", "text_config": text}))
-    names = ["embed_tokens"]
+    shapes = {"embed_tokens": [262_208, 2560]}
     for layer in range(34):
-        names += [f"layers.{layer}.self_attn.{p}_proj" for p in "qkvo"]
-        names += [f"layers.{layer}.mlp.{p}_proj" for p in ("gate", "up", "down")]
-    nothing = {"dtype": "BF16", "shape": [0], "data_offsets": [0, 0]}
-    header = {f"language_model.model.{name}.weight": nothing for name in names}
+        shapes |= {f"layers.{layer}.self_attn.{p}_proj": [2048 if p == "q" else 1024, 2560] for p in "qkv"}
+        shapes[f"layers.{layer}.self_attn.o_proj"] = [2560, 2048]
+        shapes |= {f"layers.{layer}.mlp.{p}_proj": [10_240, 2560] for p in ("gate", "up")}
+        shapes[f"layers.{layer}.mlp.down_proj"] = [2560, 10_240]
+    header = {
+        f"language_model.model.{name}.weight": {"dtype": "BF16", "shape": shape, "data_offsets": [0, 0]}
+        for name, shape in shapes.items()
+    }
     raw = json.dumps(header).encode()
     (model / "model.safetensors").write_bytes(len(raw).to_bytes(8, "little") + raw)
     found = inspect(model)
@@ -326,7 +348,7 @@ def test_does_not_fit_gives_the_figures_and_what_would():
         check_fit(medgemma(), 131_072, 8, 16 * GIB)
     error = caught.value
     assert error.code == "does_not_fit"
-    largest = int(error.params["largest"])
+    largest = int(error.params["window"])
     assert 8192 < largest < 131_072
     check_fit(medgemma(), largest, 8, 16 * GIB)
     assert "16.0 GiB" in error.message()
@@ -335,7 +357,7 @@ def test_does_not_fit_gives_the_figures_and_what_would():
 def test_nothing_fits():
     with pytest.raises(ModelDirError) as caught:
         default_window(medgemma(), 2 * GIB, 1)
-    assert caught.value.params["largest"] == "0"
+    assert caught.value.params["window"] == "0"
 
 
 def test_default_windows():

@@ -246,11 +246,12 @@ class Engine:
         """Everything that is due, in one call to the loop."""
         due = []
         for job in self._jobs.values():
-            if now - job.flushed >= FLUSH_S:
-                job.events += [Text(*piece) for piece in job.text.take()]
+            if now - job.flushed >= FLUSH_S and (pieces := job.text.take()):
+                job.events += [Text(*piece) for piece in pieces]
+                job.flushed = now
             if job.events:
                 due.append((job.sink, job.events))
-                job.events, job.flushed = [], now
+                job.events = []
         if due:
             self._post(due)
 

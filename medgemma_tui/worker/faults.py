@@ -13,11 +13,7 @@ class OutOfMemory(RuntimeError):
         self.device = device
 
 
-class LoadError(RuntimeError):
-    """The model was read and is not what it must be (a layer left in 16 bits, a weight that does not belong)."""
-
-
-_TELLS = frozenset({"AcceleratorError", "ImportError", "ModuleNotFoundError", "LoadError", "MissingToken"})
+_TELLS = frozenset({"AcceleratorError", "ImportError", "ModuleNotFoundError", "MissingToken"})
 """Kinds whose message is about the machine or the model, never about what somebody asked."""
 
 

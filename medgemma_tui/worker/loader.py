@@ -27,7 +27,7 @@ from transformers import (
 )
 
 from medgemma_tui.model_dir import ModelDir, ModelDirError, check_fit, default_window, inspect, is_vision
-from medgemma_tui.worker.faults import LoadError, OutOfMemory
+from medgemma_tui.worker.faults import OutOfMemory
 
 log = logging.getLogger(__name__)
 
@@ -100,8 +100,8 @@ def load_tokenizer(path: Path) -> PreTrainedTokenizerBase:
 def load_model(plan: Plan, progress: Progress = lambda percent: None) -> LoadedModel:
     """Load the language model of ``plan`` in 4 bits.
 
-    Raises ModelDirError (``unsupported_quantization``, ``missing_tensor``), OutOfMemory, or LoadError where the
-    result is not what it must be.
+    Raises ModelDirError (``unsupported_quantization``, ``missing_tensor``, ``bad_weights``) where the result is not
+    what it must be, or OutOfMemory.
     """
     config = _text_config(plan.directory)
     exhausted = False
@@ -165,7 +165,7 @@ def _read(plan: Plan, config: Gemma3TextConfig, progress: Progress) -> Gemma3For
         raise ModelDirError("missing_tensor", {"tensor": missing[0]})
     unexpected = [key for key in report["unexpected_keys"] if not is_vision(key)]
     if unexpected or report["error_msgs"]:
-        raise LoadError(f"weights that do not belong: {sorted(unexpected)[:3]} {report['error_msgs'][:1]}")
+        raise _bad(f"{(sorted(unexpected) or ['a tensor'])[0]} is not of a Gemma 3 language model")
     return model
 
 
@@ -180,18 +180,22 @@ def _check(model: Gemma3ForCausalLM, directory: ModelDir) -> None:
         quantised = isinstance(module, bitsandbytes.nn.Linear4bit)
         kept = any(name == skip or name.startswith(f"{skip}.") for skip in skipped)
         if quantised == kept:
-            raise LoadError(f"{name} is {'in 4 bits' if quantised else 'not in 4 bits'}")
+            raise _bad(f"{name} is {'in 4 bits' if quantised else 'not in 4 bits'}")
         if not quantised:
             continue
         state = getattr(module.weight, "quant_state", None)
         if state is None or state.quant_type != "nf4" or module.compute_dtype != torch.bfloat16:
-            raise LoadError(f"{name} is not NF4 with bfloat16 compute")
+            raise _bad(f"{name} is not NF4 with bfloat16 compute")
         if state.dtype != torch.bfloat16:
             found = f"nf4 of {str(state.dtype).removeprefix('torch.')}"
             raise ModelDirError("unsupported_quantization", {"quantization": found})
     for name, parameter in model.named_parameters():
         if parameter.dtype not in (torch.bfloat16, torch.uint8):
-            raise LoadError(f"{name} is in {parameter.dtype}")
+            raise _bad(f"{name} is in {parameter.dtype}")
+
+
+def _bad(problem: str) -> ModelDirError:
+    return ModelDirError("bad_weights", {"problem": problem})
 
 
 def _eos_ids(model: Gemma3ForCausalLM) -> tuple[int, ...]:

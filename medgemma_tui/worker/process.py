@@ -236,7 +236,7 @@ class _Process:
         from medgemma_tui.worker.engine import Engine
         from medgemma_tui.worker.grammar import GrammarCompiler
         from medgemma_tui.worker.prompt import PromptRenderer
-        from medgemma_tui.worker.thinking import SpecialTokens
+        from medgemma_tui.worker.thinking import MissingToken, SpecialTokens
         from medgemma_tui.worker.types import DecodeRequest
 
         tokenizer = loader.load_tokenizer(options.model)
@@ -246,9 +246,13 @@ class _Process:
             torch.set_num_threads(options.threads)
         elif small and "OMP_NUM_THREADS" not in os.environ:
             torch.set_num_threads(1)
-        tell(setattr, self._service, "words", Words(PromptRenderer(tokenizer), plan.max_model_len))
+        tell(self._service.counting, Words(PromptRenderer(tokenizer), plan.max_model_len))
         loaded = loader.load_model(plan, self._progress)
-        ids = SpecialTokens.from_tokenizer(tokenizer, loaded.eos_ids)
+        try:
+            ids = SpecialTokens.from_tokenizer(tokenizer, loaded.eos_ids)
+        except MissingToken as error:
+            what = {"path": str(options.model), "file": f"tokenizer.json with {error.token}"}
+            raise ModelDirError("no_tokenizer", what) from None
         decoder = Decoder(
             loaded.model, ids, slots=options.slots, max_model_len=plan.max_model_len, max_queue=MAX_QUEUE
         )

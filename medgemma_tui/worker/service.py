@@ -65,6 +65,10 @@ class Service:
 
     # -- how the loading goes --------------------------------------------------------------------------------
 
+    def counting(self, words: Words) -> None:
+        """Tokens can be counted from now on."""
+        self.words = words
+
     def loading(self, percent: float) -> None:
         """So much of the weights is loaded."""
         self.reason, self.percent = "loading", percent

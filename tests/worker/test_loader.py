@@ -23,7 +23,7 @@ from transformers import (  # noqa: E402
 from medgemma_tui import demo  # noqa: E402
 from medgemma_tui.model_dir import ModelDirError  # noqa: E402
 from medgemma_tui.worker import loader  # noqa: E402
-from medgemma_tui.worker.faults import LoadError, OutOfMemory  # noqa: E402
+from medgemma_tui.worker.faults import OutOfMemory  # noqa: E402
 
 pytestmark = pytest.mark.engine
 IDS = torch.tensor([[2, 105, 120, 130, 200, 210, 106, 105, 140]])
@@ -183,7 +183,7 @@ def test_a_weight_too_many_is_told(copy):
     weights = load_file(file)
     weights["model.layers.0.adapter.weight"] = torch.zeros(2, 2)
     save_file(weights, file, metadata={"format": "pt"})
-    with pytest.raises(LoadError, match="adapter"):
+    with pytest.raises(ModelDirError, match="adapter"):
         load(copy)
 
 
@@ -206,7 +206,7 @@ def test_a_layer_left_in_sixteen_bits_is_told(tiny_dir, monkeypatch):
         return model
 
     monkeypatch.setattr(loader, "_read", read_then_restore)
-    with pytest.raises(LoadError, match=r"layers\.1\.mlp\.up_proj is not in 4 bits"):
+    with pytest.raises(ModelDirError, match=r"layers\.1\.mlp\.up_proj is not in 4 bits"):
         load(tiny_dir)
 
 
