@@ -172,6 +172,8 @@ def test_the_compact_line_has_the_figures_a_clinician_needs() -> None:
     text = said(telemetry(L4), 58, compact=True)
     assert all(part in text for part in ("GPU 0", "87 %", "6.1/22.5 GiB", "61 °C", "2 waiting"))
     assert "87 %" in said(telemetry(L4), 38, compact=True)
+    none = said(telemetry(nvml_error_code="library_not_found"), 38, compact=True)
+    assert none.startswith("GPU — none · CPU 31 % · 2 waiting")
 
 
 @pytest.mark.parametrize("glyphs", [UNICODE, LINUX_CONSOLE, ASCII])

@@ -45,6 +45,7 @@ def test_eighty_columns_show_the_short_forms_whole() -> None:
 def test_a_short_form_is_made_where_none_is_given() -> None:
     assert Statement("none (NVML: driver not loaded); the model runs on the CPU").brief == "none"
     assert Statement("就绪（L4，24GB）").brief == "就绪"
+    assert Statement("local-only · 0 network sockets (screen, gateway, worker)").brief == "local-only"
     assert Statement("OK").brief == "OK"
 
 

@@ -207,11 +207,13 @@ class GpuPanel(Panel):
             parts.append([(words.share(gpu.memory_used, gpu.memory_total, " GiB", GIB, 1), TEXT)])
             parts.append([(words.number(gpu.temperature, f" {glyphs.degree}"), TEXT)])
         elif not lost:
-            parts.append([(f"GPU {glyphs.dash} {self._why_none(now)}", MUTED)])
+            parts.append([(f"GPU {glyphs.dash} {_('none')}", STRONG)])
         if not cards:
             parts.append([(f"CPU {words.number(now.host.cpu_percent, ' %')}", TEXT)])
         queued = now.service.queued
         parts.append([(ngettext("{n} waiting", "{n} waiting", queued).format(n=queued), TEXT)])
+        if not now.gpus:
+            parts.append([(self._why_none(now), MUTED)])
         line: Line = []
         for part in parts:
             gap = f" {glyphs.dot} " if line else ""

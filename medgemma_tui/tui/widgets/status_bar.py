@@ -20,7 +20,7 @@ _INKS = {"ok": Ink("ok"), "warn": Ink("warn", bold=True), "bad": Ink("bad", bold
 class Statement:
     """One statement in the language in use, the most important words first.
 
-    ``short`` is what must still be readable at 80 columns; empty: the text up to its first comma or bracket.
+    ``short`` is what must still be readable at 80 columns; empty: the text up to its first comma, bracket or dot.
     """
 
     text: str
@@ -32,7 +32,7 @@ class Statement:
         """The short form."""
         if self.short:
             return self.short
-        ends = [at for mark in "（(，,。;；" if (at := self.text.find(mark)) > 0]
+        ends = [at for mark in "（(，,。;；·" if (at := self.text.find(mark)) > 0]
         return self.text[: min(ends)].rstrip() if ends else self.text
 
 
