@@ -32,6 +32,8 @@ _MODEL_PROBLEMS = {
     "truncated": N_(
         "The weights file {file} is cut short: {actual} of {expected} bytes are there. Copy that file again."
     ),
+    "missing_tensor": N_("The weights lack {tensor}. Copy the model directory again."),
+    "bad_weights": N_("The weights do not belong to config.json: {problem}. Copy both again from one model."),
     "no_tokenizer": N_("{path} has no tokenizer.json. Copy the model directory again."),
     "unsupported_quantization": N_(
         "These weights are quantised as {quantization}, which this program does not run. "
