@@ -21,7 +21,7 @@ from transformers import (  # noqa: E402
 )
 
 from medgemma_tui import demo  # noqa: E402
-from medgemma_tui.model_dir import ModelDirError  # noqa: E402
+from medgemma_tui.model_dir import ModelDirError, vram_need  # noqa: E402
 from medgemma_tui.worker import loader  # noqa: E402
 from medgemma_tui.worker.faults import OutOfMemory  # noqa: E402
 
@@ -262,3 +262,14 @@ def test_out_of_host_memory_is_typed(tiny_dir):
     """
     run = subprocess.run([sys.executable, "-c", textwrap.dedent(code)], capture_output=True, text=True, check=False)
     assert run.stdout == f"typed {OutOfMemory('cpu')}\n", run.stderr[-2000:]
+
+
+def test_the_window_follows_free_video_memory(tiny_dir, monkeypatch):
+    """No GPU here: only what the driver would tell is given."""
+    directory = loader.inspect(tiny_dir)
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (vram_need(directory, 1024, 4), 2**34))
+    assert loader.make_plan(tiny_dir, max_model_len=None, slots=4, device="cuda").max_model_len == 1024
+    assert str(loader.make_plan(tiny_dir, max_model_len=1000, slots=4, device="cuda").device) == "cuda:0"
+    with pytest.raises(ModelDirError) as caught:
+        loader.make_plan(tiny_dir, max_model_len=2048, slots=4, device="cuda")
+    assert (caught.value.code, caught.value.params["window"]) == ("does_not_fit", "1024")
