@@ -119,7 +119,6 @@ async def _serve(settings: Settings, listener: Listener, *, private: bool) -> in
         await asyncio.gather(running, ending, application.stop(), return_exceptions=True)
         server.should_exit = True
         await asyncio.gather(serving, announcing, return_exceptions=True)
-        await upstream.aclose()
 
 
 class _Server(uvicorn.Server):

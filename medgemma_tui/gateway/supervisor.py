@@ -13,15 +13,17 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import httpx
 from pydantic import ValidationError
 
 from medgemma_tui.exits import ExitCode
 from medgemma_tui.gateway.board import Board
+from medgemma_tui.gateway.upstream import EngineLost, EngineUnreachable, Upstream
 from medgemma_tui.model_dir import ModelDirError
 from medgemma_tui.protocol import Health, HealthReason
 
 log = logging.getLogger(__name__)
+
+_ASK_S = 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,15 +168,14 @@ class Supervisor:
 
     async def _follow(self, watch: _Watch, pid: int) -> None:
         """Put the worker's health on the board until it hangs."""
-        async with watch:
-            while not watch.hung:
-                health = await watch.ask()
-                if health is not None:
-                    # A worker that has failed is about to end, and to be started again: it is we who give up.
-                    reason = "worker_lost" if health.reason == "failed" else health.reason
-                    own = {"restarts": self._restarts, "worker_pid": pid, "reason": reason}
-                    self._board.put(health.model_copy(update=own))
-                await asyncio.sleep(self._timing.poll_ready_s if self._board.ready else self._timing.poll_s)
+        while not watch.hung:
+            health = await watch.ask()
+            if health is not None:
+                # A worker that has failed is about to end, and to be started again: it is we who give up.
+                reason = "worker_lost" if health.reason == "failed" else health.reason
+                own = {"restarts": self._restarts, "worker_pid": pid, "reason": reason}
+                self._board.put(health.model_copy(update=own))
+            await asyncio.sleep(self._timing.poll_ready_s if self._board.ready else self._timing.poll_s)
 
     def _put_end(self, end: _End, *, retry_in_s: float | None = None) -> None:
         last = end.last if end.last is not None and end.last.reason == end.reason else None
@@ -213,15 +214,7 @@ class _Watch:
         self._timing = timing
         self._heard_at = time.monotonic()
         self.last: Health | None = None
-        self._http = httpx.AsyncClient(
-            transport=httpx.AsyncHTTPTransport(uds=str(socket)), base_url="http://worker", timeout=2.0, trust_env=False
-        )
-
-    async def __aenter__(self) -> _Watch:
-        return self
-
-    async def __aexit__(self, *_error: object) -> None:
-        await self._http.aclose()
+        self._upstream = Upstream(socket)
 
     @property
     def silent_s(self) -> float:
@@ -236,9 +229,9 @@ class _Watch:
     async def ask(self) -> Health | None:
         """Its health now; None where it does not answer, or not in our words."""
         try:
-            response = await self._http.get("/health")
-            self.last = Health.model_validate_json(response.content)
-        except (httpx.TransportError, ValidationError):
+            answer = await self._upstream.call("GET", "/health", timeout_s=_ASK_S)
+            self.last = Health.model_validate_json(answer.body)
+        except (EngineUnreachable, EngineLost, ValidationError):
             return None
         self._heard_at = time.monotonic()
         return self.last

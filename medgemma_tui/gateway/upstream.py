@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-import httpx
 from pydantic import BaseModel, JsonValue, TypeAdapter, ValidationError
 
+from medgemma_tui.gateway.exchange import Broken, Exchange, NotConnected, exchange
 from medgemma_tui.http_errors import ApiError
 from medgemma_tui.protocol import ChatRequest, ErrorBody, ErrorInfo, Reply, StreamOptions, Usage
 
@@ -81,21 +82,8 @@ class Upstream:
     """The engine behind one Unix socket. ``foreign`` is True for an engine that is not our worker."""
 
     def __init__(self, socket: Path, *, foreign: bool = False) -> None:
+        self._socket = socket
         self._foreign = foreign
-        self._http = httpx.AsyncClient(
-            transport=httpx.AsyncHTTPTransport(
-                uds=str(socket),
-                # Idle connections go before the engine's server drops them, so that none is used as it closes.
-                limits=httpx.Limits(max_connections=None, max_keepalive_connections=16, keepalive_expiry=2.0),
-            ),
-            base_url="http://engine",
-            timeout=httpx.Timeout(None, connect=5.0),
-            trust_env=False,
-        )
-
-    async def aclose(self) -> None:
-        """Close every connection."""
-        await self._http.aclose()
 
     async def call(
         self, method: str, path: str, body: BaseModel | None = None, *, owner: str = "", timeout_s: float | None = 30.0
@@ -104,7 +92,8 @@ class Upstream:
         content = b"" if body is None else self._content(body)
         async with (
             _mapped(),
-            self._http.stream(method, path, content=content, headers=_headers(owner), timeout=timeout_s) as response,
+            asyncio.timeout(timeout_s),
+            exchange(self._socket, _head(method, path, owner), content) as response,
         ):
             return await _whole(response)
 
@@ -117,18 +106,16 @@ class Upstream:
         """
         async with (
             _mapped(),
-            self._http.stream(
-                "POST", "/v1/chat/completions", content=self._content(request), headers=_headers(owner)
-            ) as response,
+            exchange(self._socket, _head("POST", "/v1/chat/completions", owner), self._content(request)) as response,
         ):
-            if response.status_code != 200:
+            if response.status != 200:
                 raise refusal(await _whole(response))
             async with aclosing(self._read(response)) as reads:
                 yield reads
 
-    async def _read(self, response: httpx.Response) -> AsyncGenerator[list[Event], None]:
+    async def _read(self, response: Exchange) -> AsyncGenerator[list[Event], None]:
         splitter = EventSplitter()
-        async for chunk in response.aiter_raw():
+        async for chunk in response.chunks():
             events: list[Event] = []
             for data in splitter.feed(chunk):
                 if data == b"[DONE]":
@@ -227,26 +214,30 @@ def engine_error(status: int, info: ErrorInfo, retry_after_s: int | None = None)
     )
 
 
-async def _whole(response: httpx.Response) -> Answer:
+async def _whole(response: Exchange) -> Answer:
     body = bytearray()
-    async for chunk in response.aiter_raw():
+    async for chunk in response.chunks():
         body += chunk
         if len(body) > MAX_REPLY_BYTES:
             raise EngineLost("a reply that is too large")
-    retry = response.headers.get("retry-after", "")
-    return Answer(response.status_code, bytes(body), int(retry) if retry.isdigit() else None)
+    retry = response.headers.get(b"retry-after", b"")
+    return Answer(response.status, bytes(body), int(retry) if retry.isdigit() else None)
 
 
-def _headers(owner: str) -> dict[str, str]:
-    headers = {"Content-Type": "application/json", "Accept-Encoding": "identity"}
-    return {**headers, "X-Medgemma-Owner": owner} if owner else headers
+def _head(method: str, path: str, owner: str) -> bytes:
+    lines = [f"{method} {path} HTTP/1.1", "Host: engine", "Content-Type: application/json", "Accept-Encoding: identity"]
+    if owner:  # digits, colon and [A-Za-z0-9._-] only: see Peer.owner
+        lines.append(f"X-Medgemma-Owner: {owner}")
+    return "".join(f"{line}\r\n" for line in lines).encode()
 
 
 @asynccontextmanager
 async def _mapped() -> AsyncIterator[None]:
     try:
         yield
-    except (httpx.ConnectError, httpx.ConnectTimeout):
+    except NotConnected:
         raise EngineUnreachable from None
-    except httpx.TransportError as error:
-        raise EngineLost(type(error).__name__) from None
+    except Broken:
+        raise EngineLost("the connection broke") from None
+    except TimeoutError:
+        raise EngineLost("no answer in time") from None

@@ -7,6 +7,7 @@ import os
 import socket
 import stat
 import threading
+import time
 
 import pytest
 from gateway_running import short_directory
@@ -51,7 +52,7 @@ def test_the_socket_never_has_wider_permissions(directory):
     try:
         for _ in range(200):
             with Listener(path, 0o600):
-                pass
+                time.sleep(0.0005)  # lets the watcher have its turn
     finally:
         os.umask(before)
         stop.set()
