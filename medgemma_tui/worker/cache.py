@@ -16,7 +16,7 @@ from typing import Any
 import torch
 from transformers import Cache, PreTrainedConfig
 
-BUCKET = 128  # attention looks at the longest row in use, rounded up to this many positions
+BUCKET = 64  # attention looks at the longest row in use, rounded up to this many positions
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,17 +191,15 @@ class SlotCache(Cache):
         full, ring = self._at[: min(wanted, self.length)], self._at[: min(wanted, self.ring)]
         query = positions[:, None, :, None]
         sees = full <= query
+        full_mask = torch.where(sees, self._zero, self._minus_inf)
+        if wanted <= self.window:  # nothing is out of the window yet, and ring row j is position j
+            return Pass({"full_attention": full_mask, "sliding_attention": full_mask}, positions)
         # The position that ring row j holds: the newest one congruent to j; negative where none was written yet.
         held = newest - (newest - ring) % self.ring
         held = held[:, None, None, :]
         near = (held >= 0) & (held <= query) & (held > query - self.window)
-        return Pass(
-            masks={
-                "full_attention": torch.where(sees, self._zero, self._minus_inf),
-                "sliding_attention": torch.where(near, self._zero, self._minus_inf),
-            },
-            position_ids=positions,
-        )
+        ring_mask = torch.where(near, self._zero, self._minus_inf)
+        return Pass({"full_attention": full_mask, "sliding_attention": ring_mask}, positions)
 
     # -- prefix checkpoints ----------------------------------------------------------------------------------
 

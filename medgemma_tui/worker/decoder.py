@@ -18,7 +18,7 @@ from transformers import PreTrainedModel
 from medgemma_tui.worker.cache import KvShape, Pass, SlotCache
 from medgemma_tui.worker.fastpath import Capture, FastDecode, try_fast
 from medgemma_tui.worker.guards import refuse_half_precision
-from medgemma_tui.worker.lean4bit import use_lean_linears
+from medgemma_tui.worker.lean import use_lean_linears, use_lean_norms
 from medgemma_tui.worker.reply import Reply
 from medgemma_tui.worker.sampling import NOT_FINITE, Rule, Sampler, pick
 from medgemma_tui.worker.schedule import FairQueue, PromptTooLong, QueueFull
@@ -92,7 +92,7 @@ class Decoder:
         max_queue: requests that may wait; ``None`` is no limit.
         kv_budget_bytes: admit no more conversations than need this much (prompt and longest reply).
         guard_repetition: end replies that go round in a loop.
-        fast: take the checked short cuts: direct 4-bit kernels on the CPU, recorded steps on CUDA.
+        fast: take the checked short cuts: lean layers on the CPU, recorded steps on CUDA.
         capture: records steps in place of CUDA graphs (tests).
 
     Raises:
@@ -144,8 +144,9 @@ class Decoder:
             self._take_short_cuts(slots, max_model_len, capture)
 
     def _take_short_cuts(self, slots: int, length: int, capture: Capture | None) -> None:
-        plainly = use_lean_linears(self._model)
-        log.info("4-bit layers: %s", "direct kernel calls" if plainly is None else f"as they are ({plainly})")
+        for what, take in (("4-bit layers", use_lean_linears), ("norms", use_lean_norms)):
+            reason = take(self._model)
+            log.info("%s: %s", what, "by the short way" if reason is None else f"as they are ({reason})")
         with torch.inference_mode():
             step = partial(self._decode, 0)
             self._fast = try_fast(step, slots=slots, length=length, device=self._device, capture=capture)

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 if TYPE_CHECKING:
     import torch
     from transformers import PreTrainedModel
@@ -13,6 +11,8 @@ if TYPE_CHECKING:
 MAX_PERIOD = 64
 MIN_SPAN = 96  # tokens that must have gone round, however short the period
 MIN_ROUNDS = 4  # times a period must have come again
+EVERY = 16  # tokens between two looks
+_MEMORY = max(MIN_SPAN, MIN_ROUNDS * MAX_PERIOD) + MAX_PERIOD
 
 
 class HalfPrecisionRefused(TypeError):
@@ -43,30 +43,34 @@ def refuse_half_precision(model: PreTrainedModel) -> torch.dtype:
 
 
 class LoopDetector:
-    """Sees that a token sequence goes round with some period of 1 … 64, at a fixed cost a token.
+    """Sees that a token sequence goes round with some period of 1 … 64, at a small fixed cost a token.
 
-    For every period it counts how many tokens in a row equalled the one a period earlier. It fires when such a run
-    is both ``MIN_SPAN`` tokens and ``MIN_ROUNDS`` periods long: rows of a real table or list differ somewhere.
+    It fires when the last ``MIN_SPAN`` tokens, and at least ``MIN_ROUNDS`` periods, each equal the one a period
+    earlier: rows of a real table or list differ somewhere. It looks once in ``EVERY`` tokens.
     """
 
     def __init__(self) -> None:
-        self._enough = np.maximum(MIN_SPAN, MIN_ROUNDS * np.arange(1, MAX_PERIOD + 1))
-        self.reset()
+        self._tokens: list[int] = []
+        self._since = 0
 
     def reset(self) -> None:
         """Forget everything seen."""
-        self._runs = np.zeros(MAX_PERIOD, dtype=np.int64)
-        # The last MAX_PERIOD tokens, newest last, kept twice over so that a slice is always contiguous.
-        self._past = np.full(2 * MAX_PERIOD, -1, dtype=np.int64)
-        self._end = MAX_PERIOD
+        self._tokens.clear()
+        self._since = 0
 
     def feed(self, token: int) -> bool:
         """Take one token; True if the sequence is in a loop."""
-        newest_first = self._past[self._end - MAX_PERIOD : self._end][::-1]
-        self._runs = (self._runs + 1) * (newest_first == token)
-        if self._end == len(self._past):
-            self._past[:MAX_PERIOD] = self._past[MAX_PERIOD:]
-            self._end = MAX_PERIOD
-        self._past[self._end] = token
-        self._end += 1
-        return bool((self._runs >= self._enough).any())
+        self._tokens.append(token)
+        self._since += 1
+        if self._since < EVERY:
+            return False
+        self._since = 0
+        del self._tokens[:-_MEMORY]
+        return any(self._goes_round(period) for period in range(1, MAX_PERIOD + 1))
+
+    def _goes_round(self, period: int) -> bool:
+        tokens, end = self._tokens, len(self._tokens)
+        span = max(MIN_SPAN, MIN_ROUNDS * period)
+        if end < span + period or tokens[-1] != tokens[-1 - period]:
+            return False
+        return tokens[end - span :] == tokens[end - span - period : end - period]

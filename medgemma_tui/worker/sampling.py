@@ -59,7 +59,7 @@ class Rule:
 def pick(logits: torch.Tensor, rules: Sequence[Rule | None]) -> torch.Tensor:
     """Choose a token for each row of ``logits`` [rows, vocabulary]: int64 [rows], ``NOT_FINITE`` if not finite."""
     finite = logits.sum(dim=-1, dtype=torch.float32).isfinite()
-    tokens = logits.argmax(dim=-1)
+    tokens = logits.max(dim=-1).indices  # the first of equals, as argmax; four times as fast in bfloat16 on a CPU
     for row, rule in enumerate(rules):
         if rule is None:
             continue

@@ -66,7 +66,9 @@ class SlotTable:
         # A query at position n looks back to n - window + 1: those keys must still be in the ring.
         live = common if max(0, common - self._window + 1) >= slot.low else 0
         kept = min(common, slot.saved)
-        if kept > live and max(0, kept - self._window + 1) >= slot.saved_low:
+        # Of equals the ring that reaches back further: the next edit may want to rewind more than this one.
+        better = kept > live or (kept == live and slot.saved_low < slot.low)
+        if kept and better and max(0, kept - self._window + 1) >= slot.saved_low:
             return Reuse(slot, kept, restore=True)
         return Reuse(slot, live, restore=False)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -157,7 +158,7 @@ def chaos(tmp_path_factory) -> Bench:
         newlines=frozenset({VOCABULARY - 3}),
         blank_line=(VOCABULARY - 3, VOCABULARY - 3),
     )
-    return Bench(model, ids)
+    return Bench(model, ids, decoded=copy.deepcopy(model))
 
 
 def load_demo():

@@ -305,7 +305,7 @@ def test_non_finite_logits_end_that_row_only(chaos, prompt):
     poisoned = replies.ids("bad")[-1]
     assert poisoned not in replies.ids("good")[-2:]
     armed["on"] = True
-    hook = chaos.model.model.embed_tokens.register_forward_hook(poison)
+    hook = chaos.decoded.model.embed_tokens.register_forward_hook(poison)
     try:
         replies.take(decoder.step())
     finally:

@@ -60,7 +60,7 @@ def test_recorded_steps_give_the_same_tokens(chaos):
     recorder = Recorder()
     decoder = chaos.decoder(capture=recorder)
     assert exact(chaos, decoder)
-    assert recorder.recorded == 3  # 128, 256 and 512 keys
+    assert recorder.recorded == 4  # 64, 128, 256 and 512 keys
     assert recorder.replayed > 100
 
 
@@ -89,18 +89,18 @@ def test_no_recording_on_the_cpu(chaos, caplog):
     with caplog.at_level(logging.INFO):
         chaos.decoder()
     assert "without recorded steps: the model is on cpu" in caplog.text
-    assert "as they are (no 4-bit layers)" in caplog.text
+    assert "as they are (no Linear4bit layers)" in caplog.text
 
 
-def test_lean_linears_are_bit_equal(demo):
-    """The demo model with and without the short way to the kernel, for decode steps and prompt chunks."""
+def test_lean_layers_are_bit_equal(demo):
+    """The demo model with and without the short ways, for decode steps and prompt chunks."""
     import torch
-    from bitsandbytes.nn import Linear4bit
 
-    from medgemma_tui.worker.lean4bit import use_lean_linears
+    from medgemma_tui.worker.lean import use_lean_linears, use_lean_norms
 
     lean, plain = demo.fresh(), demo.model
-    assert not any("forward" in module.__dict__ for module in plain.modules() if isinstance(module, Linear4bit))
+    assert not any("forward" in module.__dict__ for module in plain.modules())
+    assert use_lean_norms(lean) is None
     reason = use_lean_linears(lean)
     if reason is not None:
         assert "AVX512" in reason or "fused" in reason  # a CPU or build that lacks the kernel
@@ -116,9 +116,9 @@ def test_lean_linears_leave_other_models_alone(chaos, demo):
     import torch
     from bitsandbytes.nn import Linear4bit
 
-    from medgemma_tui.worker.lean4bit import use_lean_linears
+    from medgemma_tui.worker.lean import use_lean_linears
 
-    assert use_lean_linears(chaos.model) == "no 4-bit layers"
+    assert use_lean_linears(chaos.model) == "no Linear4bit layers"
     other = demo.fresh()
     other.model.layers[1].mlp.up_proj.compute_dtype = torch.float32
     assert "float32" in use_lean_linears(other)

@@ -7,7 +7,7 @@ import time
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from medgemma_tui.worker.guards import MAX_PERIOD, MIN_ROUNDS, MIN_SPAN, LoopDetector
+from medgemma_tui.worker.guards import EVERY, MAX_PERIOD, MIN_ROUNDS, MIN_SPAN, LoopDetector
 
 
 def fires_at(tokens):
@@ -24,7 +24,8 @@ def test_every_period_is_caught_in_time(before, period):
     tokens = before + period * 200
     at = fires_at(tokens)
     enough = max(MIN_SPAN, MIN_ROUNDS * len(period)) + len(period)
-    assert at == len(before) + enough - 1
+    assert at is not None
+    assert 0 <= at - (len(before) + enough - 1) < EVERY
 
 
 @settings(max_examples=60)

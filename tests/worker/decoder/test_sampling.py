@@ -64,3 +64,11 @@ def test_not_finite_is_told_for_its_row_only(bad):
     logits = torch.tensor([[0.0, 3.0], [bad, 1.0], [bad, 1.0], [2.0, 1.0]], dtype=torch.bfloat16)
     rules = [None, None, Rule(Sampler(Sampling(temperature=1.0))), None]
     assert pick(logits, rules).tolist() == [1, NOT_FINITE, NOT_FINITE, 0]
+
+
+def test_of_equals_the_first_is_taken_as_generate_does():
+    logits = torch.zeros(64, 3000, dtype=torch.bfloat16)
+    for row in range(64):
+        logits[row, torch.randint(0, 3000, (5,))] = 7.0
+    assert pick(logits, [None] * 64).tolist() == logits.argmax(-1).tolist()
+    assert all(token == min(logits[row].eq(7.0).nonzero())[0] for row, token in enumerate(pick(logits, [None] * 64)))
