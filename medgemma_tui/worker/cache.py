@@ -217,6 +217,15 @@ class SlotCache(Cache):
                 self._keys[layer][slot, :, : self.ring].copy_(saved[0][slot])
                 self._values[layer][slot, :, : self.ring].copy_(saved[1][slot])
 
+    def copy(self, source: int, slot: int, length: int, *, saved: bool) -> None:
+        """Give ``slot`` the first ``length`` rows of ``source``, and its ring: the saved one if ``saved``."""
+        for layer, aside in enumerate(self._saved):
+            for kind, store in enumerate((self._keys, self._values)):
+                rows = store[layer][source, :, : self.ring if aside is not None else length]
+                if aside is not None and saved:
+                    rows = aside[kind][source]
+                store[layer][slot, :, : rows.shape[1]].copy_(rows)
+
     def clear(self, slot: int) -> None:
         """Zero everything the slot holds, its checkpoint and trash row too."""
         for tensors in (self._keys, self._values):

@@ -253,7 +253,11 @@ class Decoder:
             if reuse is None:
                 break
             self._queue.pop()
-            if reuse.restore:
+            if reuse.wipe:
+                self._cache.clear(reuse.slot.index)
+            if reuse.source is not None:
+                self._cache.copy(reuse.source.index, reuse.slot.index, reuse.length, saved=reuse.restore)
+            elif reuse.restore:
                 self._cache.restore(reuse.slot.index)
             limit = min(request.max_new_tokens, self._length - count)
             reply = Reply(request, self._ids, limit, guard_repetition=self._guard_repetition)

@@ -8,7 +8,7 @@ start there again.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 _BLOCK = 512
 
@@ -34,11 +34,17 @@ class Slot:
 
 @dataclass(frozen=True, slots=True)
 class Reuse:
-    """Start a prompt in ``slot`` after its first ``length`` tokens, from the checkpoint if ``restore``."""
+    """Start a prompt in ``slot`` after its first ``length`` tokens, from the checkpoint if ``restore``.
+
+    ``source`` is another slot to copy them from, of a conversation that only begins alike. ``wipe``: what the slot
+    holds is somebody else's, and is zeroed first.
+    """
 
     slot: Slot
     length: int
     restore: bool
+    source: Slot | None = None
+    wipe: bool = False
 
 
 def common_prefix(a: Sequence[int], b: Sequence[int]) -> int:
@@ -78,18 +84,24 @@ class SlotTable:
         if not free:
             return None
         matches = [self._reuse(slot, prompt) for slot in free if slot.owner == owner and slot.tokens]
-        best = max(matches, key=lambda match: match.length, default=None)
-        if best is None or best.length == 0:
-            best = Reuse(min(free, key=lambda slot: (slot.last_used, slot.index)), 0, restore=False)
-        slot = best.slot
+        best = max(matches, key=lambda match: match.length, default=Reuse(free[0], 0, restore=False))
+        oldest = min(free, key=lambda slot: (slot.last_used, slot.index))
+        if best.length == 0:
+            taken = Reuse(oldest, 0, restore=False, wipe=oldest.owner != owner)
+        elif best.length < (best.slot.saved or len(best.slot.tokens)) // 2 and oldest is not best.slot:
+            # Another conversation with the same instructions: it keeps its slot, this one gets a copy of them.
+            taken = replace(best, slot=oldest, source=best.slot, wipe=oldest.owner != owner)
+        else:
+            taken = best
+        self._claim(taken, owner, prompt)
+        return taken
+
+    def _claim(self, taken: Reuse, owner: str, prompt: Sequence[int]) -> None:
+        slot, source = taken.slot, taken.source or taken.slot
+        slot.low = 0 if taken.length == 0 else source.saved_low if taken.restore else source.low
+        slot.saved = 0 if taken.source else min(slot.saved, taken.length)  # later rows are about to be overwritten
         slot.owner, slot.busy = owner, True
-        slot.tokens = list(prompt[: best.length])
-        if best.restore:
-            slot.low = slot.saved_low
-        elif best.length == 0:
-            slot.low = 0
-        slot.saved = min(slot.saved, best.length)  # rows after this are about to be overwritten
-        return best
+        slot.tokens = list(prompt[: taken.length])
 
     def wrote(self, slot: Slot, ids: Sequence[int]) -> None:
         """``ids`` were fed: their keys are in the cache now."""

@@ -10,7 +10,7 @@ from medgemma_tui.worker.types import DecodeRequest, FinishReason
 
 pytestmark = pytest.mark.engine
 
-N = 120
+N = 100
 
 
 @pytest.fixture
@@ -151,6 +151,33 @@ def test_least_recently_used_slot_is_taken(chaos, prompt):
     replies = chaos.run(decoder, ask("b", b))
     assert replies.finish["b"].cached_tokens == 0
     assert replies.ids("b") == chaos.generate(b, N)
+
+
+def test_two_conversations_that_begin_alike_keep_their_slots(chaos, prompt):
+    """The instructions are copied to the second one; then each goes on from its own end."""
+    decoder = chaos.decoder(slots=3, prefill_chunk=100)
+    instructions = prompt(40)
+    first, second = (*instructions, *prompt(110)), (*instructions, *prompt(90))
+    assert chaos.run(decoder, ask("a", first)).ids("a") == chaos.generate(first, N)
+    replies = chaos.run(decoder, ask("b", second))
+    assert replies.finish["b"].cached_tokens == 40
+    assert replies.ids("b") == chaos.generate(second, N)
+    for ids in (first, second):
+        following = (*ids, *prompt(30))
+        replies = chaos.run(decoder, ask("c", following))
+        assert replies.finish["c"].cached_tokens >= len(ids)
+        assert replies.ids("c") == chaos.generate(following, N)
+
+
+def test_a_slot_is_zeroed_before_it_changes_hands(chaos, prompt):
+    decoder = chaos.decoder(slots=1, prefill_chunk=32)
+    chaos.run(decoder, ask("a", prompt(200), owner="alice"))
+    ids = prompt(10)
+    replies = chaos.run(decoder, ask("b", ids, 20, owner="bob"))
+    assert replies.ids("b") == chaos.generate(ids, 20)
+    full = decoder._cache._sliding.index(False)
+    assert decoder._cache._keys[full][0, :, :29].any()
+    assert not decoder._cache._keys[full][0, :, 29:].any()
 
 
 def test_reply_stops_at_the_end_of_the_window(chaos, prompt):

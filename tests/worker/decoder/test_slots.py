@@ -33,7 +33,7 @@ class Rings:
 
 turn = st.tuples(
     st.sampled_from("ab"),  # owner
-    st.sampled_from(["fresh", "next", "strip", "edit", "again"]),
+    st.sampled_from(["fresh", "next", "strip", "edit", "again", "alike"]),
     st.integers(1, 25),  # tokens of the prompt that are new
     st.integers(0, 25),  # tokens generated
     st.integers(0, 100),  # where a cancel strikes, in per cent of the prompt; 100: never
@@ -57,22 +57,23 @@ def test_every_promised_prefix_is_there(count, turns):
             "strip": [*old, *reply[len(reply) // 2 :], *fresh],
             "edit": [*old[: len(old) // 2], *fresh],
             "again": old or fresh,
+            "alike": [*old[:4], *fresh],  # another conversation with the same instructions
         }[kind]
         reuse = table.take(owner, prompt)
         assert reuse is not None
         slot, at = reuse.slot, reuse.length
         assert at < len(prompt)
-        if reuse.restore:
-            rings.live[slot.index] = dict(rings.saved[slot.index])
+        source = reuse.source or slot
         if at:
-            assert owners[slot.index] == owner
+            assert owners[source.index] == owner
+        assert reuse.wipe == (owners.get(slot.index, "") != owner)
+        if reuse.wipe:
+            rings.live[slot.index], rings.full[slot.index], rings.saved[slot.index] = {}, {}, {}
+        if at:
+            kept = rings.saved if reuse.restore else rings.live
+            rings.live[slot.index] = dict(kept[source.index])
+            rings.full[slot.index] = dict(rings.full[source.index])
         assert rings.can_continue(slot.index, prompt, at)
-        assert table.take(owner, prompt) is None or count > 1
-        for other in table.slots:  # undo the extra claim
-            if other is not slot and other.busy:
-                table.release(other)
-                other.forget()
-                rings.live[other.index].clear()
         owners[slot.index] = owner
         stop = len(prompt) if cut == 100 else max(at, len(prompt) * cut // 100)
         for start in range(at, stop, RING - WINDOW):  # prefill in chunks
