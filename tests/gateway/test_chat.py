@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import socket
 import threading
 import time
@@ -74,7 +75,7 @@ def test_the_owner_is_the_kernels_word_and_the_session_is_sanitised(stubbed):
     stubbed.gateway.ask("n=1", headers=headers)
     owner = stubbed.engine.seen()["owners"][-1]
     uid, _, key = owner.partition(":")
-    assert uid == "0"
+    assert uid == str(os.getuid())
     assert key.startswith("s.ab-1.0xyyy")
     assert len(key) == 2 + 64
     stubbed.gateway.ask("n=1")
@@ -83,7 +84,7 @@ def test_the_owner_is_the_kernels_word_and_the_session_is_sanitised(stubbed):
         other.post("/v1/chat/completions", json={"messages": QUESTION})
     *_, first, second, third = stubbed.engine.seen()["owners"]
     assert first == second  # one connection
-    assert first.startswith("0:c.")
+    assert first.startswith(f"{uid}:c.")
     assert third not in (first, owner)
 
 
