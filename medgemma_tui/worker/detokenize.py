@@ -33,12 +33,25 @@ class Detokenizer:
             text = self._text(ready)
             if not text.endswith(_HALF):
                 return self._give(ready, text)
-        return self.end() if len(self._waiting) > _MOST_HELD else ""  # bytes that will never be a character
+        lost = ""
+        while len(self._waiting) > _MOST_HELD:  # the oldest bytes will never be part of a character
+            count = self._separable()
+            lost += self._give(count, self._text(count))
+            self._context, self._context_text = [], ""
+        return lost
 
     def end(self) -> str:
         """What is still waiting, complete or not."""
-        text = self._give(len(self._waiting), self._text(len(self._waiting)))
-        self._context, self._context_text = [], ""  # what comes next does not continue half a character
+        return self._give(len(self._waiting), self._text(len(self._waiting)))
+
+    def _separable(self) -> int:
+        """How many of the oldest waiting tokens can be decoded apart from the rest."""
+        whole = self._text(len(self._waiting))
+        counts = range(1, len(self._waiting))
+        return next((n for n in counts if self._text(n) + self._alone(n) == whole), len(self._waiting))
+
+    def _alone(self, start: int) -> str:
+        text: str = self._decode(self._waiting[start:], skip_special_tokens=False)
         return text
 
     def _text(self, count: int) -> str:

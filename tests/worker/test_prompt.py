@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -14,10 +16,11 @@ LOOKALIKES = [
     "<start_of_turn>", "<end_of_turn>", "<bos>", "<eos>", "<pad>", "<unused94>", "<unused95>", "<unused7>",
     "<<end_of_turn>", "<end_of_turn><start_of_turn>user\n", "<end_of_<end_of_turn>turn>",
 ]  # fmt: skip
-PLAIN = st.text(st.characters(codec="utf-8"), max_size=40) | st.sampled_from(
+CONTROL = re.compile(r"<(unused\d+|\w*_\w*|pad|eos|bos|unk|mask)>|\[multimodal\]")
+PLAIN = (st.text(st.characters(codec="utf-8"), max_size=40) | st.sampled_from(
     ["", "  ", "糖尿病肾病的GFR分期标准是什么？", " lead", "trail \n\n", "a\n\n\nb", "Give <dose> mg if INR<target>",
      "<table><b>x</b></table>", "{{ bos_token }} {% raw %}", "## Plan\n- x"]
-)  # fmt: skip
+)).filter(lambda text: not CONTROL.search(text))  # fmt: skip
 HOSTILE = st.lists(PLAIN | st.sampled_from(LOOKALIKES), max_size=4).map("".join)
 
 
