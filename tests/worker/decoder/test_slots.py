@@ -33,7 +33,7 @@ class Rings:
 
 turn = st.tuples(
     st.sampled_from("ab"),  # owner
-    st.sampled_from(["fresh", "next", "strip", "edit", "again", "alike"]),
+    st.sampled_from(["fresh", "next", "strip", "edit", "trim", "again", "alike"]),
     st.integers(1, 25),  # tokens of the prompt that are new
     st.integers(0, 25),  # tokens generated
     st.integers(0, 100),  # where a cancel strikes, in per cent of the prompt; 100: never
@@ -55,7 +55,8 @@ def test_every_promised_prefix_is_there(count, turns):
             "fresh": fresh,
             "next": [*old, *reply, *fresh],
             "strip": [*old, *reply[len(reply) // 2 :], *fresh],
-            "edit": [*old[: len(old) // 2], *fresh],
+            "edit": [*old[: max(0, len(old) - generated % 9)], *fresh],
+            "trim": [*old, *reply[: max(0, len(reply) - generated % 9)], *fresh],
             "again": old or fresh,
             "alike": [*old[:4], *fresh],  # another conversation with the same instructions
         }[kind]
