@@ -253,12 +253,16 @@ class _Process:
         except MissingToken as error:
             what = {"path": str(options.model), "file": f"tokenizer.json with {error.token}"}
             raise ModelDirError("no_tokenizer", what) from None
-        decoder = Decoder(
-            loaded.model, ids, slots=options.slots, max_model_len=plan.max_model_len, max_queue=MAX_QUEUE
-        )
-        decoder.submit(DecodeRequest("warm-up", tuple(tokenizer.encode("warm-up")), 2))  # the first step is the slowest
-        while not decoder.idle:
-            decoder.step()
+        try:
+            decoder = Decoder(
+                loaded.model, ids, slots=options.slots, max_model_len=plan.max_model_len, max_queue=MAX_QUEUE
+            )
+            warm_up = DecodeRequest("warm-up", tuple(tokenizer.encode("warm-up")), 2)  # the first step is the slowest
+            decoder.submit(warm_up)
+            while not decoder.idle:
+                decoder.step()
+        except torch.OutOfMemoryError:
+            raise OutOfMemory(plan.device.type) from None
         decoder.forget()
         card = self._card(plan)
         ready = Ready(Engine(decoder, tokenizer, self._loop, self._fatal), GrammarCompiler(tokenizer, ids), card)

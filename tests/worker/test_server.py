@@ -354,6 +354,17 @@ def test_a_bad_body_names_the_field(worker, body, param):
     assert param.rsplit(".", maxsplit=1)[-1] in error["message"]
 
 
+@pytest.mark.parametrize(
+    "body",
+    [{}, {"messages": []}, {"messages": [{"role": "assistant", "content": "x"}]}, {"prompt": "x", "messages": []},
+     {"messages": [{"role": "user", "content": "x"}, {"role": "user", "content": "y"}]}],
+)  # fmt: skip
+def test_what_cannot_be_counted(worker, body):
+    response = worker.http.post("/tokenize", json=body)
+    assert response.status_code == 400
+    assert response.json()["error"]["type"] == "invalid_request_error"
+
+
 @pytest.mark.parametrize("raw", [b"", b"{", b"[]", b"\xff\xfe", b'{"messages":' + b"[" * 100_000])
 def test_a_body_that_is_no_request(worker, raw):
     response = worker.http.post("/v1/chat/completions", content=raw)
