@@ -9,7 +9,7 @@ import socket
 import sys
 from collections.abc import Callable
 from dataclasses import replace
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import ClassVar
 
 from textual.app import App
@@ -37,7 +37,7 @@ SIGNALS = (signal.SIGTERM, signal.SIGHUP, signal.SIGINT)
 class MedgemmaApp(App[None]):
     """The screen of one person, over one gateway."""
 
-    CSS_PATH: ClassVar[list[str | Path]] = sorted(STYLES.glob("*.tcss"))
+    CSS_PATH: ClassVar[list[str | PurePath]] = [*sorted(STYLES.glob("*.tcss"))]
     ENABLE_COMMAND_PALETTE = False  # ours is localised and offers no screenshot
     TITLE = "MedGemma"
     BINDINGS: ClassVar[list[BindingType]] = [  # over Textual's own: one quits without asking, one speaks of it
@@ -70,7 +70,7 @@ class MedgemmaApp(App[None]):
         for theme in themes.THEMES:
             self.register_theme(theme)
         self.theme = console.theme if console.theme in self.available_themes else "clinic-dark"
-        self.add_class(console.css_class)
+        self.add_class(console.css_class, f"-{console.glyphs.border}")
         self.set_keymap(settings.keymap)
 
     # --- life ---

@@ -59,7 +59,8 @@ class Driven:
             if value := condition():
                 return value
             await self.pilot.pause(0.02)
-        raise AssertionError(f"not within {timeout_s} s: {what or condition}\n{self.text()}\n{self.last}\n{self.notices}")
+        shown = f"{self.text()}\n{self.last}\n{self.notices}"
+        raise AssertionError(f"not within {timeout_s} s: {what or condition}\n{shown}")
 
     async def press(self, *keys: str) -> None:
         await self.pilot.press(*keys)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from medgemma_tui.demo import corpus
+from medgemma_tui.i18n import _
 
 pytestmark = pytest.mark.engine
 
@@ -72,9 +73,9 @@ async def test_anything_else_is_marked_as_unknown_to_the_demo(screen, gateway):
 
 
 async def test_three_statements_are_measured(screen, gateway):
-    async with screen(gateway.socket, size=(160, 36)) as it:
+    async with screen(gateway.socket, size=(200, 36)) as it:
         await it.connected()
-        await it.until(lambda: "0 network sockets (screen, gateway, worker)" in it.text(), what=it.text())
+        await it.until(lambda: "0 network sockets (screen, gateway, worker)" in it.text())
         assert "DEMO, NOT MEDICAL · nf4" in it.text()
         assert "OK" not in it.text().splitlines()[-2].partition("Model:")[0] or it.app.telemetry.gpus
 
@@ -130,7 +131,8 @@ async def test_new_patient_wipes_everything_here_and_in_the_service(screen, gate
         await it.press("up", "up")
         await it.press("ctrl+z")
         assert it.chat.draft == ""
-        await it.until(lambda: any("wiped" in note for note in it.notices), what="the service's word")
+        wiped = _("New patient: everything was wiped, here and in the service.")
+        await it.until(lambda: wiped in it.notices, what="the service's word")
         again = await it.ask(corpus.GFR_QUESTION)
         assert again.usage.prompt_tokens_details.cached_tokens == 0
 

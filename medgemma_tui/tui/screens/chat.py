@@ -64,7 +64,7 @@ class ChatScreen(Screen[None]):
         self._offers = offers
         self._empty = True
         self.title_bar = TitleBar(profile, id="title")
-        self.welcome = Welcome(profile, id="welcome")
+        self.welcome = Welcome(id="welcome")
         self.transcript = Transcript(profile, id="transcript")
         self.banner = Banner(id="banner")
         self.suggestions = Suggestions(id="suggestions")
@@ -154,7 +154,9 @@ class ChatScreen(Screen[None]):
 
     def offer(self) -> None:
         """Offer what may be asked now."""
-        self.suggestions.offer(self._offers())
+        questions = self._offers()
+        self.suggestions.offer(questions)
+        self.set_class(bool(questions), "-offering")
 
     def say(self, text: str, level: Level = "information") -> None:
         """A passing remark."""

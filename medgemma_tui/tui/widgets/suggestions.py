@@ -11,7 +11,6 @@ from textual.widgets import OptionList, Static
 from textual.widgets.option_list import Option
 
 from medgemma_tui.i18n import N_, _
-from medgemma_tui.tui.profile import Profile
 
 NUMBERED = 9
 
@@ -67,15 +66,16 @@ class Suggestions(OptionList):
 class Welcome(Static):
     """What this is, before the first question."""
 
-    def __init__(self, profile: Profile, *, id: str | None = None) -> None:
+    def __init__(self, *, id: str | None = None) -> None:
         super().__init__(id=id, markup=False)
-        self._profile = profile
         self._demo = False
+        self._shown = False
 
     def show(self, demo: bool) -> None:
         """Show the text for the demo model or for a real one."""
-        self._demo = demo
-        self.relabel()
+        if demo != self._demo or not self._shown:
+            self._demo, self._shown = demo, True
+            self.relabel()
 
     def relabel(self) -> None:
         """Say it in the language in use."""

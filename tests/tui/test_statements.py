@@ -1,0 +1,207 @@
+"""The three statements, the system screen and the ledger, from what the service tells."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+import pytest
+
+from medgemma_tui.protocol import (
+    GpuProcess,
+    GpuSample,
+    Health,
+    ModelCard,
+    PrivacyFacts,
+    ServiceSample,
+    Telemetry,
+    TokenizeReply,
+)
+from medgemma_tui.tui import statements
+from medgemma_tui.tui.conversation import Conversation, Turn
+from medgemma_tui.tui.ledger import Ledger, mark_left
+from medgemma_tui.tui.statements import Link
+from medgemma_tui.tui.system_text import system_text
+
+L4 = {"index": 0, "name": "NVIDIA L4", "memory_total": 24_152_899_584, "utilization": 3.0, "temperature": 50.0}
+READY = Health(status="ok", reason="ready")
+UP = Link(connected=True, health=READY, model=ModelCard(id="medgemma-1.5-4b-it", quantization="nf4", device="cuda:0"))
+
+
+def down(reason, **more) -> Link:
+    return Link(connected=True, health=Health(status="not_ready", reason=reason, **more))
+
+
+def sample(**gpu) -> Telemetry:
+    return Telemetry(time=1.0, gpus=[GpuSample(**{**L4, "throttle": [], **gpu})])
+
+
+@pytest.mark.parametrize(
+    ("telemetry", "level", "words"),
+    [
+        (sample(), "ok", "OK (NVIDIA L4, 22.5 GiB)"),
+        (sample(throttle=["idle"]), "ok", "OK"),
+        (sample(throttle=["sw_power_cap", "hw_thermal"]), "warn", "slowed: power limit"),
+        (sample(throttle=["hw_thermal"]), "warn", "too hot"),
+        (sample(throttle=None), "ok", "slowing not told"),
+        (sample(ecc_uncorrected=2), "bad", "2 uncorrected"),
+        (sample(error="GPU is lost", error_code="gpu_lost"), "bad", "the card is lost"),
+        (sample(utilization=None, memory_total=None, temperature=None), "unknown", "tells no figures"),
+        (Telemetry(time=1.0, nvml_error="x", nvml_error_code="driver_not_loaded"), "warn", "driver not loaded"),
+        (Telemetry(time=1.0), "unknown", "not measured"),
+        (Telemetry(time=1.0, gpu_age_s=60.0, gpus=[GpuSample(**L4)]), "unknown", "60 s old"),
+        (None, "unknown", "unknown"),
+    ],
+)
+def test_the_gpu_statement(telemetry, level, words):
+    said = statements.gpu(telemetry, UP)
+    assert said.level == level
+    assert words in said.text
+    assert ("OK" in said.text) <= (level == "ok")
+
+
+def test_of_several_cards_the_worst_is_told():
+    two = Telemetry(
+        time=1.0, gpus=[GpuSample(**L4, throttle=[]), GpuSample(**{**L4, "index": 1}, throttle=["hw_thermal"])]
+    )
+    said = statements.gpu(two, UP)
+    assert said.text.startswith("2 cards, slowed")
+    assert said.level == "warn"
+
+
+def test_an_nvml_without_a_driver_on_a_cpu_box():
+    link = Link(connected=True, health=READY, model=ModelCard(id="m", device="cpu"))
+    said = statements.gpu(Telemetry(time=1.0, nvml_error="x", nvml_error_code="library_not_found"), link)
+    assert "CPU" in said.text
+    assert said.brief == "none · CPU"
+
+
+@pytest.mark.parametrize(
+    ("link", "level", "words"),
+    [
+        (UP, "ok", "medgemma-1.5-4b-it loaded, nf4"),
+        (Link(connected=False), "unknown", "starting"),
+        (Link(connected=False, lost=True), "bad", "does not answer"),
+        (down("loading", percent=43.2), "warn", "loading 43 %"),
+        (down("out_of_memory"), "bad", "out of GPU memory"),
+        (down("worker_lost"), "bad", "restarted"),
+    ],
+)
+def test_the_model_statement(link, level, words):
+    said = statements.model(link)
+    assert said.level == level
+    assert words in said.text
+
+
+def test_the_demo_is_named_in_every_state_and_never_ok():
+    for link in (
+        Link(connected=False, demo=True),
+        Link(connected=True, health=READY, model=ModelCard(id="d", demo=True, quantization="nf4")),
+        Link(connected=True, demo=True, health=Health(status="not_ready", reason="loading", percent=1)),
+    ):
+        said = statements.model(link)
+        assert said.text.startswith("DEMO, NOT MEDICAL")
+        assert said.brief == "DEMO, NOT MEDICAL"
+        assert said.level != "ok"
+
+
+@pytest.mark.parametrize(
+    ("own", "gateway", "worker", "pid", "level", "words"),
+    [
+        (0, 0, 0, 7, "ok", "local-only · 0 network sockets (screen, gateway, worker)"),
+        (0, 0, None, None, "ok", "local-only · 0 network sockets (screen, gateway)"),
+        (1, 0, 0, 7, "bad", "1 network sockets open"),
+        (0, 0, None, 7, "unknown", "not every process"),
+        (None, 0, 0, 7, "unknown", "not every process"),
+        (0, 2, None, 7, "bad", "2 network sockets"),
+    ],
+)
+def test_the_privacy_statement(own, gateway, worker, pid, level, words):
+    facts = PrivacyFacts(gateway_inet_sockets=gateway, worker_inet_sockets=worker)
+    telemetry = Telemetry(time=1.0, privacy=facts, service=ServiceSample(worker_pid=pid))
+    said = statements.privacy(telemetry, own, UP)
+    assert said.level == level
+    assert words in said.text
+    assert "sealed" not in said.text
+
+
+def test_the_system_screen_says_na_for_what_nobody_told_and_makes_names_safe():
+    gpu = GpuSample(
+        index=0, name="bad\x1b[2Jname", processes=[GpuProcess(pid=9, user="a\nb", command="c\u202ed", used_bytes=2**30)]
+    )
+    text = system_text(Telemetry(time=1.0, gpus=[gpu]), None, UP, "/run/x.sock")
+    assert "Load: n/a" in text
+    assert "Temperature: n/a, slows at n/a" in text
+    assert "Process 9: 1.0 GiB · a b · cd" in text
+    assert "\x1b" not in text
+    assert "\u202e" not in text
+    assert "Network sockets of the screen: n/a" in text
+
+
+def turn(question: str, answer: str) -> Turn:
+    made = Turn(question, datetime(2026, 1, 1))
+    made.answer = answer
+    made.end()
+    return made
+
+
+class Tokenizer:
+    """Counts a token a letter, four for each message's frame and two for the opening of the answer."""
+
+    def count(self, request):
+        counts = [len(message.text) + (4 if message.role != "system" else 2) for message in request.messages]
+        return TokenizeReply(
+            count=sum(counts) + 2, max_model_len=1000, message_counts=counts, generation_prompt_tokens=2
+        )
+
+
+def settle(ledger, conversation, instructions, draft):
+    rounds = 0
+    while (wanted := ledger.request(conversation, instructions, draft)) is not None:
+        ledger.take(wanted[0], Tokenizer().count(wanted[1]))
+        rounds += 1
+        assert rounds < 5
+    return ledger.plan(conversation, instructions, draft)
+
+
+def test_the_ledger_adds_up_to_what_the_whole_prompt_counts():
+    ledger, conversation = Ledger(most=2048), Conversation([turn("q" * 10, "a" * 20), turn("r", "b")], card="card")
+    assert not ledger.plan(conversation, "rules", "draft").exact
+    plan = settle(ledger, conversation, "rules", "draft")
+    assert plan.exact
+    from medgemma_tui.protocol import ChatRequest
+
+    whole = Tokenizer().count(ChatRequest(messages=conversation.messages("rules", "draft")))
+    assert plan.used == whole.count
+    assert plan.card == len("\n\ncard")
+    assert plan.reserve == 500  # half of a small window
+    assert settle(ledger, conversation, "rules", "draft") == plan  # nothing more to count
+
+
+def test_an_old_answer_to_a_count_is_ignored():
+    ledger, conversation = Ledger(most=100), Conversation()
+    settle(ledger, conversation, "rules", "")
+    first = ledger.request(conversation, "rules", "one")
+    second = ledger.request(conversation, "rules", "four")
+    ledger.take(first[0], Tokenizer().count(first[1]))
+    assert not ledger.plan(conversation, "rules", "four").exact
+    ledger.take(second[0], Tokenizer().count(second[1]))
+    assert ledger.plan(conversation, "rules", "four").draft == 4
+
+
+def test_an_engine_that_does_not_count_by_message_ends_the_counting():
+    ledger, conversation = Ledger(most=100), Conversation()
+    ticket, _request = ledger.request(conversation, "rules", "one")
+    ledger.take(ticket, TokenizeReply(count=5, max_model_len=4096))
+    assert ledger.request(conversation, "rules", "one") is None
+    plan = ledger.plan(conversation, "rules", "one")
+    assert (plan.window, plan.exact) == (4096, False)
+
+
+def test_turns_that_left_are_marked_and_come_back_when_there_is_room():
+    conversation = Conversation([turn("a", "1"), turn("b", "2"), turn("c", "")])
+    left = mark_left(conversation, 1)
+    assert [each.question for each in left] == ["a"]
+    assert mark_left(conversation, 1) == []
+    assert [message.text for message in conversation.messages("", "d")] == ["b", "2", "d"]
+    mark_left(conversation, 0)
+    assert [message.text for message in conversation.messages("", "d")] == ["a", "1", "b", "2", "d"]
