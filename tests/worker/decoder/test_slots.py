@@ -36,7 +36,7 @@ turn = st.tuples(
     st.sampled_from(["fresh", "next", "strip", "edit", "trim", "again", "alike"]),
     st.integers(1, 25),  # tokens of the prompt that are new
     st.integers(0, 25),  # tokens generated
-    st.integers(0, 100),  # where a cancel strikes, in per cent of the prompt; 100: never
+    st.sampled_from([100, 100, 100, 0, 30, 60, 90]),  # where a cancel strikes, in per cent of the prompt; 100: never
 )
 
 
