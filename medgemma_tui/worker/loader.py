@@ -118,6 +118,8 @@ def load_model(plan: Plan, progress: Progress = lambda percent: None) -> LoadedM
             torch.cuda.empty_cache()
         raise OutOfMemory(plan.device.type)
     _check(model, plan.directory)
+    if plan.device.type == "cpu":
+        _unmap(model)
     # Were it saved, it would be the text-only model that it is, not under the names of the checkpoint it came from.
     model._weight_conversions = []
     model.eval()
@@ -192,6 +194,19 @@ def _check(model: Gemma3ForCausalLM, directory: ModelDir) -> None:
     for name, parameter in model.named_parameters():
         if parameter.dtype not in (torch.bfloat16, torch.uint8):
             raise _bad(f"{name} is in {parameter.dtype}")
+
+
+def _unmap(model: Gemma3ForCausalLM) -> None:
+    """Copy what still lies in the mapped file: a file that is overwritten would change the weights in use."""
+    for tensor in (*model.parameters(), *model.buffers()):
+        tensor.data = tensor.data.clone()
+    for module in model.modules():
+        state = getattr(getattr(module, "weight", None), "quant_state", None)
+        while state is not None:
+            for name, value in vars(state).items():
+                if isinstance(value, torch.Tensor):
+                    setattr(state, name, value.clone())
+            state = state.state2
 
 
 def _bad(problem: str) -> ModelDirError:

@@ -273,3 +273,12 @@ def test_the_window_follows_free_video_memory(tiny_dir, monkeypatch):
     with pytest.raises(ModelDirError) as caught:
         loader.make_plan(tiny_dir, max_model_len=2048, slots=4, device="cuda")
     assert (caught.value.code, caught.value.params["window"]) == ("does_not_fit", "1024")
+
+
+def test_a_file_that_is_overwritten_does_not_change_the_weights_in_use(copy):
+    model = load(copy).model
+    before = logits(model)
+    weights = copy / "model.safetensors"
+    with weights.open("r+b") as file:  # in place, as a careless copy over a live model would
+        file.write(b"\xff" * weights.stat().st_size)
+    assert torch.equal(logits(model), before)
