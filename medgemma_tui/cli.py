@@ -94,15 +94,15 @@ def screen(
     if context.invoked_subcommand is not None:
         return ExitCode.OK
     settings = _settings(demo, model, socket, lang, profile=profile)
-    from medgemma_tui import plain as plain_mode
+    from medgemma_tui.tui import environment
 
-    if plain or plain_mode.wanted():
+    if plain or environment.wants_plain():
+        from medgemma_tui import plain as plain_mode
+
         return plain_mode.run(settings)
     if not (sys.stdin.isatty() and sys.stdout.isatty()):
         print("medgemma-tui: no terminal here; use --plain, or `medgemma-tui ask`", file=sys.stderr)
         return ExitCode.USAGE
-    from medgemma_tui.tui import environment
-
     environment.prepare(settings)
     from medgemma_tui.tui.app import run as run_screen
 

@@ -7,7 +7,6 @@ a backslash at its end continues it.
 from __future__ import annotations
 
 import asyncio
-import os
 import re
 import sys
 from collections.abc import Callable
@@ -38,11 +37,6 @@ _COMMANDS = {
     "/status": N_("GPU, model and service"),
     "/quit": N_("leave"),
 }
-
-
-def wanted() -> bool:
-    """True where the environment asks for plain lines: ACCESSIBLE=1 or TERM=dumb."""
-    return os.environ.get("ACCESSIBLE", "") not in ("", "0") or os.environ.get("TERM") == "dumb"
 
 
 def run(settings: Settings) -> int:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import MutableMapping
+from collections.abc import Mapping, MutableMapping
 
 from medgemma_tui.settings import Settings
 
@@ -19,3 +19,8 @@ def prepare(settings: Settings, environ: MutableMapping[str, str] = os.environ) 
     environ["TEXTUAL_FPS"] = str(settings.fps)
     environ["TEXTUAL_ANIMATIONS"] = "none"
     environ["TEXTUAL_SMOOTH_SCROLL"] = "0"
+
+
+def wants_plain(environ: Mapping[str, str] = os.environ) -> bool:
+    """True where the environment asks for plain lines instead of a screen: ACCESSIBLE=1 or TERM=dumb."""
+    return environ.get("ACCESSIBLE", "") not in ("", "0") or environ.get("TERM") == "dumb"
