@@ -13,7 +13,7 @@ N = 600
 
 @pytest.fixture(scope="module")
 def corpus(demo):
-    """(prompt ids, generate's reasoning ids, generate's content ids) of the corpus' conversations and 10 questions.
+    """(prompt ids, generate's reasoning ids, generate's content ids) of the corpus' conversations and 6 questions.
 
     Only replies that ``generate`` gives as they were learned: of one that was not, logits tie in bfloat16.
     """
@@ -23,7 +23,7 @@ def corpus(demo):
     everything = places()
     names = {place.entry.id for place in everything if place.before}
     chosen = [place for place in everything if place.entry.id in names]
-    chosen += [place for place in everything if place.entry.id not in names][:10]
+    chosen += [place for place in everything if place.entry.id not in names][:6]
     for place in chosen:
         said = [(turn.question, turn.answer) for turn in place.before]
         messages = [
