@@ -446,7 +446,7 @@ class PrivacyFacts(Reply):
 
 
 class ServiceSample(Reply):
-    """The gateway's own figures."""
+    """The gateway's own figures. ``tokens_per_second`` is of the reply that ended last."""
 
     queued: int = 0
     active: int = 0

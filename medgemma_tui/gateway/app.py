@@ -163,7 +163,7 @@ class Application:
             parked_sessions=len(self._sessions),
             worker_pid=pid,
             worker_rss=None if pid is None else host.rss(pid),
-            tokens_per_second=self._metrics.rate.value(),
+            tokens_per_second=self._metrics.last_speed,
         )
         privacy = PrivacyFacts(
             gateway_inet_sockets=host.inet_sockets(os.getpid()),

@@ -111,8 +111,6 @@ class Chat:
     def _note(self, event: Event, began: float, *, first: bool) -> None:
         if first:
             self._metrics.first_token(time.monotonic() - began)
-        if event.has_text:
-            self._metrics.rate.add(1)
         if event.usage is not None:
             self._metrics.usage(event.usage)
 

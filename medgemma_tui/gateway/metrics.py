@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import time
-from collections import deque
 from collections.abc import Callable, Iterator
 
 from prometheus_client import CollectorRegistry, Counter, Histogram, disable_created_metrics, generate_latest
@@ -37,30 +35,6 @@ _GPU_GAUGES: tuple[tuple[str, str, Callable[[GpuSample], float | None]], ...] = 
 )
 
 
-class Rate:
-    """Tokens a second over the last few seconds."""
-
-    def __init__(self, window_s: float = 3.0, clock: Callable[[], float] = time.monotonic) -> None:
-        self._window_s = window_s
-        self._clock = clock
-        self._seconds: deque[tuple[int, int]] = deque(maxlen=int(window_s) + 2)
-
-    def add(self, tokens: int) -> None:
-        """These were just written."""
-        now = int(self._clock())
-        if self._seconds and self._seconds[-1][0] == now:
-            tokens += self._seconds.pop()[1]
-        self._seconds.append((now, tokens))
-
-    def value(self) -> float | None:
-        """The rate; None where nothing was written of late."""
-        now = self._clock()
-        recent = [(second, count) for second, count in list(self._seconds) if second >= int(now - self._window_s)]
-        if not recent:
-            return None
-        return sum(count for _second, count in recent) / max(1.0, now - recent[0][0])
-
-
 class Metrics:
     """The counters and histograms, in a registry of their own."""
 
@@ -83,7 +57,8 @@ class Metrics:
             buckets=(5, 10, 20, 30, 40, 60, 80, 100, 150, 200, 300, 500, 1000),
             registry=self._registry,
         )
-        self.rate = Rate()
+        self.last_speed: float | None = None
+        """Tokens a second of the reply that ended last, by its engine's account."""
         self._live = _Live(live)
         self._registry.register(self._live)
 
@@ -106,6 +81,7 @@ class Metrics:
         ):
             self._tokens.labels(kind).inc(tokens)
         if usage.tokens_per_second is not None:
+            self.last_speed = usage.tokens_per_second
             self._speed.observe(usage.tokens_per_second)
 
     def text(self, telemetry: Telemetry | None) -> bytes:

@@ -9,7 +9,7 @@ import time
 import pytest
 from gateway_running import Running, client, events, wait_for
 
-from medgemma_tui.gateway.metrics import Metrics, Rate
+from medgemma_tui.gateway.metrics import Metrics
 from medgemma_tui.protocol import GpuSample, Health, Telemetry, Usage
 
 
@@ -65,16 +65,13 @@ def test_an_engines_strange_error_type_makes_no_new_series():
     assert metrics.text(None).decode().count("medgemma_requests_total{") == 1
 
 
-def test_the_rate_of_tokens():
-    now = 100.0
-    rate = Rate(clock=lambda: now)
-    assert rate.value() is None
-    for _ in range(40):
-        now += 0.1
-        rate.add(2)
-    assert rate.value() == pytest.approx(20, rel=0.15)
-    now += 10
-    assert rate.value() is None
+def test_the_speed_is_that_of_the_last_reply():
+    metrics = Metrics(lambda: (Health(status="ok", reason="ready"), 0, 0, 0))
+    assert metrics.last_speed is None
+    metrics.usage(Usage(tokens_per_second=40.0))
+    metrics.usage(Usage(tokens_per_second=31.5))
+    metrics.usage(Usage())  # an engine that does not tell
+    assert metrics.last_speed == 31.5
 
 
 def test_telemetry_comes_as_it_is_sampled(stubbed):
@@ -99,9 +96,8 @@ def test_telemetry_tells_what_the_gateway_does(stubbed):
         with http.stream("GET", "/v1/telemetry") as response:
             for data in events(response):
                 service = json.loads(data)["service"]
-                if service.get("tokens_per_second", 0) > 10:
+                if service["active"] == 1:
                     break
-        assert service["active"] == 1
         assert service["parked_sessions"] == 1
         stubbed.gateway.http.delete("/v1/session")
         reading.join()
