@@ -1,0 +1,96 @@
+"""The wire: OpenAI chat completions, and what we add to them. Pydantic models only; no logic beyond validation.
+
+Used by every process. Field names follow OpenAI's API reference and, for ``reasoning`` and ``/tokenize``, vLLM's.
+Requests refuse unknown fields, so that a typo is told and not ignored; replies from other engines may carry
+more than we know, so those models ignore what they do not need.
+"""
+
+from medgemma_tui.protocol.base import (
+    Reply,
+    Wire,
+)
+from medgemma_tui.protocol.replies import (
+    AssistantMessage,
+    ChatChunk,
+    ChatCompletion,
+    Choice,
+    ChunkChoice,
+    CompletionDetails,
+    Delta,
+    ErrorBody,
+    ErrorInfo,
+    Health,
+    HealthReason,
+    ModelCard,
+    ModelList,
+    Progress,
+    PromptDetails,
+    SessionReply,
+    TokenizeReply,
+    Usage,
+    error_body,
+)
+from medgemma_tui.protocol.requests import (
+    MAX_BODY_BYTES,
+    ChatMessage,
+    ChatRequest,
+    JsonSchemaFormat,
+    ResponseFormat,
+    SessionBody,
+    StreamOptions,
+    TextPart,
+    TokenizeRequest,
+)
+from medgemma_tui.protocol.telemetry import (
+    GpuProcess,
+    GpuSample,
+    HostSample,
+    MigInstance,
+    NvmlErrorCode,
+    PrivacyFacts,
+    ServiceSample,
+    Telemetry,
+    ThrottleReason,
+)
+
+__all__ = [
+    "MAX_BODY_BYTES",
+    "AssistantMessage",
+    "ChatChunk",
+    "ChatCompletion",
+    "ChatMessage",
+    "ChatRequest",
+    "Choice",
+    "ChunkChoice",
+    "CompletionDetails",
+    "Delta",
+    "ErrorBody",
+    "ErrorInfo",
+    "GpuProcess",
+    "GpuSample",
+    "Health",
+    "HealthReason",
+    "HostSample",
+    "JsonSchemaFormat",
+    "MigInstance",
+    "ModelCard",
+    "ModelList",
+    "NvmlErrorCode",
+    "PrivacyFacts",
+    "Progress",
+    "PromptDetails",
+    "Reply",
+    "ResponseFormat",
+    "ServiceSample",
+    "SessionBody",
+    "SessionReply",
+    "StreamOptions",
+    "Telemetry",
+    "TextPart",
+    "ThrottleReason",
+    "TokenizeReply",
+    "TokenizeRequest",
+    "Usage",
+    "Wire",
+    "error_body",
+]
