@@ -105,7 +105,6 @@ class Client:
 
         Raises ServiceError, also when the stream ends without its last event.
         """
-        streamed = _body(request.model_copy(update={"stream": True}))
         async with (
             _mapped(),
             httpx_sse.aconnect_sse(

@@ -103,9 +103,7 @@ class ModelDir:
 
     def kv_bytes(self, tokens: int) -> int:
         """Keys and values of a conversation of ``tokens``: DESIGN section 7's formula."""
-        return self.kv_row_bytes * (
-            self.full_layers * tokens + self.sliding_layers * min(tokens, self.sliding_window)
-        )
+        return self.kv_row_bytes * (self.full_layers * tokens + self.sliding_layers * min(tokens, self.sliding_window))
 
     def slot_bytes(self, window: int) -> int:
         """One slot of the worker's cache for a window of ``window`` tokens: rows, ring, and the ring's checkpoint."""

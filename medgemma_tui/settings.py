@@ -51,7 +51,7 @@ class Settings(BaseSettings):
     theme: str = "clinic-dark"
     """Colour theme of the ``color`` profile."""
     fps: Annotated[int, Field(ge=1, le=60)] = 30
-    """Frames a second at most. What streams is painted every 100 ms whatever this is; a key's echo waits for a frame."""
+    """Frames a second at most. What streams is painted every 100 ms anyway; the echo of a key waits for a frame."""
     keymap: dict[str, str] = {}
     """Key overrides, binding id to keys: ``{"trace.toggle" = "f2,ctrl+t"}``."""
 
