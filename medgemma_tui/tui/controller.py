@@ -15,6 +15,7 @@ from medgemma_tui.demo import corpus
 from medgemma_tui.i18n import Language, _, ngettext
 from medgemma_tui.protocol import ChatChunk, ChatRequest, ErrorInfo, TokenizeReply
 from medgemma_tui.settings import Settings, SettingsError
+from medgemma_tui.tui import keymap
 from medgemma_tui.tui.conversation import Conversation, Entry, Notice, Turn
 from medgemma_tui.tui.ledger import Ledger, mark_left
 from medgemma_tui.tui.link import Link
@@ -91,12 +92,12 @@ class Controller:
 
     def _count(self, draft: str, *, now: bool = False) -> bool:
         """Have what is not counted yet counted. False where everything is, or nothing can be."""
-        if not self.ready:
+        what = self._remaining, self._instructions, draft.strip()
+        if not self.ready or self._ledger.settled(*what):
             return False
-        wanted = self._ledger.request(self._remaining, self._instructions, draft.strip())
-        if wanted is None:
-            return False
-        self._link.count(*wanted, now=now)
+        wanted = self._ledger.request(*what)
+        if wanted is not None:
+            self._link.count(*wanted, now=now)
         return True
 
     def window_known(self, window: int | None) -> None:
@@ -107,8 +108,7 @@ class Controller:
 
     def counted(self, ticket: int, reply: TokenizeReply | None) -> None:
         """A count arrived, or could not be had: go on with what waited for it."""
-        if reply is not None:
-            self._ledger.take(ticket, reply)
+        self._ledger.take(ticket, reply)
         waiting = self._candidate()
         if reply is not None and self._count(waiting, now=True):
             self._view.planned(self.plan)
@@ -253,6 +253,9 @@ class Controller:
         self._mark_unknown(turn)  # which model answers may have been told only now
         self._view.changed(turn)
         self._view.offer()
+        if error is not None:
+            keys = " / ".join(keymap.keys_of(keymap.command("regenerate"), self._settings.keymap))
+            self._view.say(_("{keys} asks the question again.").format(keys=keys))
         self.draft_changed()
 
     def stop(self) -> bool:

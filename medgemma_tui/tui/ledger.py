@@ -1,6 +1,7 @@
 """Token counts of the conversation's parts, as the model's own tokenizer gave them, and the plan made of them.
 
-Holds no text. What has not been counted yet is estimated, and the plan then says that it is not exact.
+Holds no text but that of a count under way. What has not been counted yet is estimated, and the plan then says that
+it is not exact.
 """
 
 from __future__ import annotations
@@ -14,22 +15,23 @@ from medgemma_tui.tui.conversation import Conversation, Turn
 UNKNOWN_WINDOW = 8192
 
 
-@dataclass
+@dataclass(frozen=True)
 class _Asked:
-    """What a count that is under way will tell."""
+    """What a count that is under way will tell; the turns by their keys."""
 
-    system: int | None
-    turns: list[tuple[int, int]]
-    draft: int
+    system: str
+    turns: tuple[tuple[int, int], ...]
+    draft: str
 
 
 @dataclass
 class Ledger:
-    """Counts by the hash of a text (within this process) or by turn. ``window`` None: no model has said it yet."""
+    """Counts by the hash of a text or by turn. Ask ``request`` what to count, give ``take`` the answer."""
 
     most: int
     """Tokens a reply may take, as the site set it."""
     window: int | None = None
+    """None: no model has said it yet."""
     _systems: dict[int, int] = field(default_factory=dict)
     _turns: dict[tuple[int, int], int] = field(default_factory=dict)
     _drafts: dict[int, int] = field(default_factory=dict)
@@ -38,54 +40,55 @@ class Ledger:
     _ticket: int = 0
     _countable: bool = True  # False: another engine, whose tokenizer does not count by message
 
+    def settled(self, conversation: Conversation, instructions: str, draft: str) -> bool:
+        """True where nothing is left to count, or nothing can be counted."""
+        return not self._countable or self._wanted(conversation, instructions, draft) is None
+
     def request(self, conversation: Conversation, instructions: str, draft: str) -> tuple[int, TokenizeRequest] | None:
-        """The next thing to count, with its ticket; None when everything is counted, or cannot be."""
-        if not self._countable:
+        """The next thing to count, with its ticket; None when that has been asked for already, or there is nothing."""
+        wanted = self._wanted(conversation, instructions, draft) if self._countable else None
+        if wanted is None or wanted in self._asked.values():
             return None
-        messages: list[ChatMessage] = []
-        asked = _Asked(system=None, turns=[], draft=hash(draft))
-        bare = hash(instructions)
-        if self._frame is None or bare not in self._systems:
-            system, draft, asked.draft = instructions, "", hash("")
-        else:
-            system = conversation.system_text(instructions)
-            uncounted = [turn for turn in _sent(conversation) if _key(turn) not in self._turns]
-            if hash(system) in self._systems and not uncounted and asked.draft in self._drafts:
-                return None
-            asked.turns = [_key(turn) for turn in uncounted]
-            for turn in uncounted:
+        messages = [ChatMessage(role="system", content=wanted.system)] if wanted.system else []
+        for turn in _sent(conversation):
+            if _key(turn) in wanted.turns:
                 messages.append(ChatMessage(role="user", content=turn.question))
                 messages.append(ChatMessage(role="assistant", content=turn.answer.strip()))
-        if system:
-            asked.system = hash(system)
-            messages.insert(0, ChatMessage(role="system", content=system))
-        messages.append(ChatMessage(role="user", content=draft))
+        messages.append(ChatMessage(role="user", content=wanted.draft))
         self._ticket += 1
-        self._asked = {self._ticket: asked}
+        self._asked[self._ticket] = wanted
         return self._ticket, TokenizeRequest(messages=messages)
 
-    def take(self, ticket: int, reply: TokenizeReply) -> None:
-        """Enter what a count told. An answer to a count that was given up is ignored."""
-        asked = self._asked.pop(ticket, None)
-        counts = list(reply.message_counts)
-        expected = 1 + 2 * len(asked.turns) + (asked.system is not None) if asked else 0
-        if asked is None:
+    def _wanted(self, conversation: Conversation, instructions: str, draft: str) -> _Asked | None:
+        if self._frame is None or hash(instructions) not in self._systems:
+            return _Asked(instructions, (), "")
+        system = conversation.system_text(instructions)
+        uncounted = tuple(_key(turn) for turn in _sent(conversation) if _key(turn) not in self._turns)
+        if hash(system) in self._systems and not uncounted and hash(draft) in self._drafts:
+            return None
+        return _Asked(system, uncounted, draft)
+
+    def take(self, ticket: int, reply: TokenizeReply | None) -> None:
+        """Enter what a count told; None: it could not be had. An answer to a count that was forgotten is ignored."""
+        asked = self._asked.get(ticket)
+        for earlier in [number for number in self._asked if number <= ticket]:  # given up for this one
+            del self._asked[earlier]
+        if asked is None or reply is None:
             return
         self.window = reply.max_model_len
-        if len(counts) != expected:
+        counts = list(reply.message_counts)
+        if len(counts) != 1 + 2 * len(asked.turns) + bool(asked.system):
             self._countable = False
             return
-        if asked.system is not None:
-            self._systems[asked.system] = counts.pop(0)
-        else:
-            self._systems[hash("")] = 0
+        self._systems[hash(asked.system)] = counts.pop(0) if asked.system else 0
         for index, key in enumerate(asked.turns):
             self._turns[key] = counts[2 * index] + counts[2 * index + 1]
-        if asked.draft == hash(""):
-            self._frame = counts[-1] + reply.generation_prompt_tokens
+        opened = counts[-1] + reply.generation_prompt_tokens
+        if not asked.draft:
+            self._frame = opened
             self._drafts = {hash(""): 0}
         elif self._frame is not None:
-            self._drafts = {hash(""): 0, asked.draft: counts[-1] + reply.generation_prompt_tokens - self._frame}
+            self._drafts = {hash(""): 0, hash(asked.draft): opened - self._frame}
 
     def plan(self, conversation: Conversation, instructions: str, draft: str) -> BudgetPlan:
         """The plan for the next question with this draft."""

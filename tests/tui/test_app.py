@@ -162,3 +162,20 @@ async def test_a_huge_paste_is_refused_with_its_count_and_the_draft_is_kept(scre
         assert it.chat.draft == "half a question"
         it.chat.composer.post_message(events.Paste("x" * 2500))
         await it.until(lambda: len(it.chat.draft) == len("half a question") + 2500)
+
+
+@pytest.mark.parametrize(
+    ("size", "term"), [((80, 24), "linux"), ((80, 24), "vt100"), ((60, 12), "xterm"), ((20, 6), "xterm")]
+)
+async def test_small_and_simple_terminals_are_usable(screen, gateway, size, term):
+    async with screen(gateway.socket, size=size, term=term) as it:
+        await it.connected()
+        question = corpus.suggestions("en")[0]
+        await it.press(*"hello")
+        assert "hello" in it.text()
+        await it.until(lambda: "DEMO, NOT MEDICAL" in it.text())
+        turn = await it.ask(question)
+        last_words = turn.answer.split()[-1][-6:]
+        await it.until(lambda: last_words in it.text().replace("\n", ""), what=last_words)
+        if term == "vt100":
+            assert it.text().isascii() or not set(it.text()) & set("─│╭╮╰╯█▌░▸▾…")

@@ -118,7 +118,7 @@ def until(condition, *keys: str):
         screen = pilot.app
         await wait(pilot, lambda: screen.controller.ready and screen.plan.exact)
         for key in keys:
-            if len(key) > 1 and not key.isascii():
+            if len(key) > 12:
                 screen.chat.set_draft(key)
             else:
                 await pilot.press(key)

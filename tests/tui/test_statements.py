@@ -177,15 +177,26 @@ def test_the_ledger_adds_up_to_what_the_whole_prompt_counts():
     assert settle(ledger, conversation, "rules", "draft") == plan  # nothing more to count
 
 
-def test_an_old_answer_to_a_count_is_ignored():
+def test_what_is_asked_for_is_not_asked_again_and_any_answer_counts():
     ledger, conversation = Ledger(most=100), Conversation()
     settle(ledger, conversation, "rules", "")
     first = ledger.request(conversation, "rules", "one")
+    assert ledger.request(conversation, "rules", "one") is None
+    assert not ledger.settled(conversation, "rules", "one")
     second = ledger.request(conversation, "rules", "four")
     ledger.take(first[0], Tokenizer().count(first[1]))
-    assert not ledger.plan(conversation, "rules", "four").exact
+    assert ledger.plan(conversation, "rules", "one").exact
+    assert ledger.request(conversation, "rules", "four") is None  # still under way
     ledger.take(second[0], Tokenizer().count(second[1]))
+    assert ledger.settled(conversation, "rules", "four")
     assert ledger.plan(conversation, "rules", "four").draft == 4
+
+
+def test_a_count_that_failed_is_asked_for_again():
+    ledger, conversation = Ledger(most=100), Conversation()
+    ticket, _request = ledger.request(conversation, "rules", "one")
+    ledger.take(ticket, None)
+    assert ledger.request(conversation, "rules", "one") is not None
 
 
 def test_an_engine_that_does_not_count_by_message_ends_the_counting():

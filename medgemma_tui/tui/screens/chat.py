@@ -100,6 +100,7 @@ class ChatScreen(Screen[None]):
         """Begin empty."""
         self.banner.display = False
         self.set_class(True, "-empty")
+        self._say_how()
         self.composer.focus()
 
     # --- what the controller shows ---
@@ -190,7 +191,11 @@ class ChatScreen(Screen[None]):
             self.status_bar, self.key_bar,
         ):  # fmt: skip
             widget.relabel()
+        self._say_how()
         self.editing(self.composer.has_class("-editing"))
+
+    def _say_how(self) -> None:
+        self.composer.placeholder = _("Type a question. Enter sends, Ctrl+J begins a new line.")
 
     def _set_empty(self, empty: bool) -> None:
         if empty != self._empty:

@@ -36,7 +36,9 @@ class TitleBar(Panel):
         right = f" {self._language} {rule} {datetime.now():%H:%M} "
         demo = f" {_('DEMO, NOT MEDICAL')} " if self._demo else ""
         room = width - cells(right) - cells(demo) - 4
-        left = " " + truncate(clean_line(self._left), max(0, room - 2), self._glyphs.ellipsis) + " "
+        left = ""
+        if room > 2:
+            left = " " + truncate(clean_line(self._left), room - 2, self._glyphs.ellipsis) + " "
         fill = max(0, width - 1 - cells(left) - cells(demo) - cells(right))
         half = fill // 2 if demo else fill
         return [

@@ -272,13 +272,14 @@ class Transcript(ScrollView, Inked, can_focus=True):
     def _place(self, height: int) -> Anchor | None:
         """The line at the top of the view."""
         flow = self._flow
+        jump = max(1, min(JUMP, height // 3))  # a view of few rows has none to keep free
         anchor = flow.settle(self._anchor, self._anchor_index)
         if self._following or anchor is None:
             used = len(flow.rows(anchor, height + 1)) if anchor else height + 1
             live = bool(flow.views) and isinstance(last := flow.views[-1].entry, Turn) and last.live
             if used > height:
-                anchor = flow.tail(height - (JUMP - 1 if live and self._anchor is not None else 0))
-            elif height - used >= JUMP:
+                anchor = flow.tail(height - (jump - 1 if live and self._anchor is not None else 0))
+            elif height - used >= jump:
                 anchor = flow.tail(height)
         elif len(flow.rows(anchor, height)) < height:
             anchor = flow.tail(height)
