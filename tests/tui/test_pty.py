@@ -196,10 +196,18 @@ def test_sizes_down_to_nothing_and_a_storm_of_them(session, scripted):
 
     it = session("--socket", str(scripted.socket), columns=80, rows=24)
     it.until("stub loaded")
-    for columns, rows in [(20, 6), (200, 60), (1, 1), (80, 24), (10, 3), (99, 30), (101, 30), (5, 50)] * 4 + [(80, 24)]:
+
+    def resize(columns, rows):
         fcntl.ioctl(it.pty.master, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
-        it.pty.read(0.02)
-    it.type("still here")
+
+    storm = [(20, 6), (200, 60), (1, 1), (80, 24), (10, 3), (99, 30), (101, 30), (5, 50)]
+    for pause in (0.25, 0.02, 0.02, 0.02):  # each size drawn, then faster than it can draw
+        for size in [*storm, *((columns, 24) for columns in range(1, 9))]:
+            resize(*size)
+            it.pty.read(pause)
+        it.type("糖尿病 n=2")  # and again with a draft
+    resize(80, 24)
+    it.type(" still here")
     it.until("still here")
 
 

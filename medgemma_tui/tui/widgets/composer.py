@@ -7,6 +7,7 @@ from typing import ClassVar
 from textual import events
 from textual.binding import Binding, BindingType
 from textual.message import Message
+from textual.strip import Strip
 from textual.widgets import TextArea
 
 from medgemma_tui.i18n import N_
@@ -19,6 +20,12 @@ class SafeTextArea(TextArea):
     def __init__(self, text: str = "", *, id: str | None = None) -> None:
         super().__init__(text, id=id, soft_wrap=True, highlight_cursor_line=False)
         self.cursor_blink = False  # a blinking cursor costs terminal bytes for nothing
+
+    def render_line(self, y: int) -> Strip:
+        """One row; blank where there is no room even for a wide character, which Textual's wrapping trips over."""
+        if self.wrap_width < 2 and not self.text:
+            return Strip.blank(self.size.width)
+        return super().render_line(y)
 
     def insert_pasted(self, text: str) -> None:
         """Put a text in at the cursor, over what is selected."""
