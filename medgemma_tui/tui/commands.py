@@ -86,7 +86,7 @@ class Screen(MedgemmaApp):
 
     def action_toggle_trace(self) -> None:
         """Show or hide every trace."""
-        self.chat.transcript.trace_open = not self.chat.transcript.trace_open
+        self.chat.transcript.toggle_traces()
 
     def action_thinking(self) -> None:
         """Whether the next question asks for a trace."""

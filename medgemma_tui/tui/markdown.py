@@ -200,4 +200,3 @@ class _Layout:
         target = clean_line(str(node.attrs.get("href", "")))
         if target and target != "".join(text for text, _ink in words):
             line.append((f" ({target})", self._quiet))
-

@@ -184,4 +184,3 @@ def _speaks_utf8(environ: Mapping[str, str]) -> bool:
             charset = value.partition(".")[2].partition("@")[0]
             return not charset or charset.lower().replace("-", "") == "utf8"
     return True
-

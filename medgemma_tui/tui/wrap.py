@@ -64,9 +64,7 @@ def pad(text: str, width: int, ellipsis: str = "…") -> str:
     return text + " " * (width - cell_len(text))
 
 
-def wrap(
-    runs: Sequence[tuple[str, Ink]], width: int, *, first: int = 0, rest: int = 0
-) -> list[list[tuple[str, Ink]]]:
+def wrap(runs: Sequence[tuple[str, Ink]], width: int, *, first: int = 0, rest: int = 0) -> list[list[tuple[str, Ink]]]:
     """Lay runs out in lines of at most ``width`` cells (never less than 2).
 
     ``first`` and ``rest`` are the cells the caller will put before the first and before each further line. Newlines

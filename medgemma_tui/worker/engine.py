@@ -294,4 +294,3 @@ def _usage(job: _Job, event: FinishEvent) -> Usage:
         queue_seconds=None if job.started is None else round(job.started - job.arrived, 4),
         trace_closed=event.trace_closed.value,
     )
-

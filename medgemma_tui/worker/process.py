@@ -75,9 +75,7 @@ class Options:
 def main(parent: int, arguments: Sequence[str] | None = None) -> None:
     """Run the worker and exit. ``parent`` is the process id of the one that started it: it is not outlived."""
     options = parse(arguments)
-    logging.basicConfig(
-        level=logging.INFO, stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
-    )
+    logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     logging.captureWarnings(True)
     for chatty in ("uvicorn", "httpx", "bitsandbytes", "asyncio"):
         logging.getLogger(chatty).setLevel(logging.WARNING)

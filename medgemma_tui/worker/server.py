@@ -101,9 +101,7 @@ class _Chat:
         finally:
             watching.cancel()
 
-    async def _answer(
-        self, chat: ChatRequest, owner: str, inbox: Inbox, out: _Stream | _Whole, arrived: float
-    ) -> None:
+    async def _answer(self, chat: ChatRequest, owner: str, inbox: Inbox, out: _Stream | _Whole, arrived: float) -> None:
         service = self._service
         if chat.wait and not await self._loaded(inbox, out):
             return

@@ -70,9 +70,7 @@ def main() -> None:
         opened.read(2.0)
         screen.reset()
         stream.feed(bytes(opened.seen))
-    console = Console(
-        record=True, width=COLUMNS, file=io.StringIO(), force_terminal=True, color_system="truecolor"
-    )
+    console = Console(record=True, width=COLUMNS, file=io.StringIO(), force_terminal=True, color_system="truecolor")
     console.print(_text(screen), soft_wrap=True, end="")
     TARGET.parent.mkdir(exist_ok=True)
     TARGET.write_text(console.export_svg(title="medgemma-tui --demo"))

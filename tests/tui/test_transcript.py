@@ -311,6 +311,43 @@ async def test_selection_and_own_trace() -> None:
         assert "question 1\n" not in "\n".join(app.screen_text()) + "\n"
 
 
+async def test_a_trace_is_shown_while_it_is_written_and_folds_when_the_answer_begins() -> None:
+    app = House()
+    async with app.run_test(size=(60, 20)) as pilot:
+        live = Turn("q", NOON, state="reasoning", reasoning="1. first thought")
+        app.transcript.append(live)
+        await settled(pilot)
+        assert "first thought" in "\n".join(app.screen_text())
+        live.state, live.answer = "answering", "the answer"
+        app.transcript.changed(live)
+        await settled(pilot)
+        text = "\n".join(app.screen_text())
+        assert "the answer" in text
+        assert "first thought" not in text
+
+
+async def test_the_trace_being_written_can_be_hidden_and_stays_open_for_who_reads_in_it() -> None:
+    app = House()
+    async with app.run_test(size=(60, 12)) as pilot:
+        live = Turn("q", NOON, state="reasoning", reasoning="\n".join(f"{n}. thought" for n in range(1, 40)))
+        app.transcript.append(live)
+        await settled(pilot)
+        app.transcript.toggle_traces()
+        await settled(pilot)
+        assert "thought" not in "\n".join(app.screen_text())
+        app.transcript.toggle_traces()
+        await settled(pilot)
+        app.transcript.focus()
+        await pilot.press("pageup")
+        await settled(pilot)
+        before = app.screen_text()[:-1]
+        assert "thought" in "\n".join(before)
+        live.state, live.answer = "answering", "the answer"
+        app.transcript.changed(live)
+        await settled(pilot)
+        assert app.screen_text()[:-1] == before
+
+
 async def test_a_click_on_the_reasoning_line_opens_it() -> None:
     app = House()
     async with app.run_test(size=(60, 24)) as pilot:

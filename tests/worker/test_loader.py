@@ -117,9 +117,7 @@ def test_a_saved_four_bit_checkpoint_reloads_bit_for_bit(kind, tiny_dir, tmp_pat
 
 
 def test_a_four_bit_checkpoint_that_was_made_from_fp16_is_refused(tiny_dir, tmp_path):
-    quantization = BitsAndBytesConfig(
-        load_in_4bit=True, bnb_4bit_quant_type="nf4", llm_int8_skip_modules=loader.SKIP
-    )
+    quantization = BitsAndBytesConfig(load_in_4bit=True, bnb_4bit_quant_type="nf4", llm_int8_skip_modules=loader.SKIP)
     model = Gemma3ForCausalLM.from_pretrained(
         str(tiny_dir), dtype=torch.float16, quantization_config=quantization, device_map={"": "cpu"}
     )

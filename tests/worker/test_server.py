@@ -220,9 +220,7 @@ def test_eight_at_once_say_what_each_says_alone(worker, answer):
 
 
 def test_a_seed_repeats_and_another_does_not(worker):
-    one, again, other = (
-        text_of(worker.chat("hello", temperature=1.5, seed=seed, max_tokens=60)) for seed in (1, 1, 2)
-    )
+    one, again, other = (text_of(worker.chat("hello", temperature=1.5, seed=seed, max_tokens=60)) for seed in (1, 1, 2))
     assert one == again != other
 
 

@@ -26,6 +26,7 @@ class View:
         self.pieces: list[Piece] = []
         self.own_trace: bool | None = None
         """Whether this turn's trace is open, where that differs from the others."""
+        self._trace_live = False  # the trace was being written when the pieces were made
         self._composer: Composer | None = None
         self._weights: dict[bool, tuple[int, int]] = {}
 
@@ -36,11 +37,22 @@ class View:
         if isinstance(self.entry, Notice):
             made = self._composer.notice(self.entry)
         else:
-            trace_open = trace_open if self.own_trace is None else self.own_trace
-            made = self._composer.turn(self.entry, trace_open=trace_open, selected=selected)
+            self._trace_live = self.entry.state == "reasoning"
+            made = self._composer.turn(self.entry, trace_open=self.shows_trace(trace_open), selected=selected)
         kept = {piece.key: piece for piece in self.pieces}
         self.pieces = [kept.get(piece.key, piece) for piece in made]
         self.forget_weight()
+
+    def shows_trace(self, trace_open: bool) -> bool:
+        """Whether this turn's trace is open when the others are ``trace_open``: always while it is being written."""
+        if self.own_trace is not None:
+            return self.own_trace
+        return trace_open or (isinstance(self.entry, Turn) and self.entry.state == "reasoning")
+
+    def hold_trace(self) -> None:
+        """Somebody reads in the trace that is being written: it stays open when the answer begins."""
+        if self._trace_live and self.own_trace is None:
+            self.own_trace = True
 
     def forget_weight(self) -> None:
         """The entry's text has changed: estimate its height anew."""
@@ -55,8 +67,7 @@ class View:
         """Lines of the entry; partly or wholly an estimate where it has not been looked at."""
         if self.pieces:
             return sum(piece.height(width) for piece in self.pieces)
-        if self.own_trace is not None:
-            trace_open = self.own_trace
+        trace_open = self.shows_trace(trace_open)
         if trace_open not in self._weights:
             self._weights[trace_open] = self._weigh(trace_open)
         return estimate(*self._weights[trace_open], width)

@@ -35,7 +35,8 @@ JUMP = 4
 class Transcript(ScrollView, Inked, can_focus=True):
     """The conversation; only what is visible is laid out, only what changed is painted.
 
-    ``trace_open`` says whether traces are shown; one turn may differ (Enter).
+    ``trace_open`` says whether traces are shown; one turn may differ (Enter), and one that is being written is
+    shown until the answer begins.
     """
 
     COMPONENT_CLASSES: ClassVar[set[str]] = Inked.COMPONENT_CLASSES  # Textual looks at first bases only
@@ -216,10 +217,20 @@ class Transcript(ScrollView, Inked, can_focus=True):
         view = self._flow.find(self.selected) if self.selected is not None else (turns[-1] if turns else None)
         if view is None:
             return
-        shown = self._flow.trace_open if view.own_trace is None else view.own_trace
-        view.own_trace = not shown
+        view.own_trace = not view.shows_trace(self.trace_open)
         self._flow.compose(view)
         self._arrange()
+
+    def toggle_traces(self) -> None:
+        """Open or close every trace, by what the last turn shows now."""
+        last = next((view for view in reversed(self._flow.views) if isinstance(view.entry, Turn)), None)
+        shown = self.trace_open if last is None else last.shows_trace(self.trace_open)
+        if last is not None and shown != self.trace_open:  # only the last one differs from the others
+            last.own_trace = not shown
+            self._flow.compose(last)
+            self._arrange()
+        else:
+            self.trace_open = not shown
 
     # --- the arrangement ------------------------------------------------------------------------------
 
@@ -245,6 +256,8 @@ class Transcript(ScrollView, Inked, can_focus=True):
         dirty, self._dirty = self._dirty, []
         reading = not self._following and self._flow.width > 0
         for view in dirty:
+            if reading:
+                view.hold_trace()
             before = self._flow.measure(view) if reading and view.pieces else 0
             self._flow.renew(view)
             if reading:
