@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import sys
 import time
+from itertools import groupby
 from pathlib import Path
 
 import pyte
@@ -29,17 +30,24 @@ def _colour(name: str) -> Color | None:
         return Color.parse(f"#{name}") if len(name) == 6 else None
 
 
+def _style(cell: pyte.screens.Char) -> Style:
+    return Style(
+        color=_colour(cell.fg),
+        bgcolor=_colour(cell.bg),
+        bold=cell.bold,
+        italic=cell.italics,
+        reverse=cell.reverse,
+        underline=cell.underscore,
+    )
+
+
 def _text(screen: pyte.Screen) -> Text:
     lines = []
     for row in range(ROWS):
         line = Text()
-        for column in range(COLUMNS):
-            cell = screen.buffer[row][column]
-            style = Style(
-                color=_colour(cell.fg), bgcolor=_colour(cell.bg), bold=cell.bold, italic=cell.italics,
-                reverse=cell.reverse, underline=cell.underscore,
-            )  # fmt: skip
-            line.append(cell.data, style)
+        cells = [(_style(cell), cell.data) for cell in (screen.buffer[row][column] for column in range(COLUMNS))]
+        for style, run in groupby(cells, key=lambda cell: cell[0]):
+            line.append("".join(data for _same, data in run), style)
         lines.append(line)
     return Text("\n").join(lines)
 
