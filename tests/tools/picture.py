@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 import sys
 import time
 from itertools import groupby
@@ -81,7 +82,9 @@ def main() -> None:
     console = Console(record=True, width=COLUMNS, file=io.StringIO(), force_terminal=True, color_system="truecolor")
     console.print(_text(screen), soft_wrap=True, end="")
     TARGET.parent.mkdir(exist_ok=True)
-    TARGET.write_text(console.export_svg(title="medgemma-tui --demo"))
+    svg = console.export_svg(title="medgemma-tui --demo")
+    svg = re.sub(r"@font-face \{.*?\}\s*", "", svg, flags=re.S)  # fonts from the network: the reader's own will do
+    TARGET.write_text(svg, encoding="utf-8")
     print(f"wrote {TARGET.name}", file=sys.stderr)
 
 
