@@ -162,4 +162,4 @@ def privacy(telemetry: Telemetry | None, own_sockets: int | None, link: Link) ->
     if len(known) < len(parts):
         return Statement(_("unknown, not every process could be measured"), "unknown")
     text = _("local-only · 0 network sockets ({names})").format(names=names)
-    return Statement(text, "ok", short=_("local-only · 0 sockets"))
+    return Statement(text, "ok", short=_("local-only"))
