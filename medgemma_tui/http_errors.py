@@ -23,7 +23,7 @@ class ApiError(Exception):
     """A call that is refused: HTTP ``status`` and the fields of OpenAI's error object.
 
     ``retry_after_s`` becomes the ``Retry-After`` header. ``position`` is the place in the queue that was refused;
-    ``percent`` is of the load.
+    ``percent`` is of the load; ``params`` are the values of the sentence that ``code`` stands for.
     """
 
     def __init__(
@@ -36,6 +36,7 @@ class ApiError(Exception):
         param: str | None = None,
         position: int | None = None,
         percent: float | None = None,
+        params: dict[str, str] | None = None,
         retry_after_s: int | None = None,
     ) -> None:
         self.status = status
@@ -45,6 +46,7 @@ class ApiError(Exception):
         self.param = param
         self.position = position
         self.percent = percent
+        self.params = params
         self.retry_after_s = retry_after_s
         super().__init__(message)
 
@@ -57,6 +59,7 @@ class ApiError(Exception):
             param=self.param,
             position=self.position,
             percent=self.percent,
+            params=self.params,
         )
         return json.dumps(body, ensure_ascii=False, separators=(",", ":")).encode()
 

@@ -203,7 +203,9 @@ class _Session:
         shown = ""
         while (health := await self._client.health()).status != "ok":
             if health.reason in ("model_invalid", "failed"):
-                raise ServiceError(503, ErrorInfo(type=health.reason, message=problems.health_sentence(health)))
+                raise ServiceError(
+                    503, ErrorInfo(type=health.reason, message=health.detail, code=health.code, params=health.params)
+                )
             text = problems.health_sentence(health)
             if text != shown and (not shown or (health.percent or 0) % 25 < 5):
                 _tell(text)

@@ -80,8 +80,9 @@ _FINISHES = {
 
 def sentence(error: ErrorInfo) -> str:
     """A failed call in a sentence. A type that is not known here is told with the service's own words."""
-    if error.type == "model_invalid" and isinstance(error.code, str) and error.code in _MODEL_PROBLEMS:
-        return clean_line(error.message) or _("The model cannot be loaded.")
+    if error.type == "model_invalid":
+        told = model_sentence(error.code, error.params or {}) if isinstance(error.code, str) else ""
+        return told or clean_line(error.message) or _("The model cannot be loaded.")
     known = _ERRORS.get(error.type)
     if known is None:
         return _("The service refused: {message}").format(message=clean_line(error.message))
@@ -131,6 +132,16 @@ def progress_sentence(progress: Progress) -> str:
 def demo_does_not_know() -> str:
     """The sentence beside an answer to a question that is not in the demo's corpus."""
     return _("The demo model only knows its own questions; this one is not among them. DEMO, NOT MEDICAL.")
+
+
+def health_exit_code(health: Health | None) -> ExitCode:
+    """The exit code of a screen that was left in this state: OK unless the model could not be had at all."""
+    final = {
+        "model_invalid": ExitCode.MODEL_INVALID,
+        "out_of_memory": ExitCode.OUT_OF_MEMORY,
+        "failed": ExitCode.SERVICE_LOST,
+    }
+    return final.get(health.reason, ExitCode.OK) if health is not None else ExitCode.OK
 
 
 def exit_code(error: ErrorInfo) -> ExitCode:

@@ -79,5 +79,6 @@ class Board:
             health.detail or _SENTENCES.get(health.reason, health.reason),
             code=health.code or health.reason,
             percent=health.percent,
+            params=health.params,
             retry_after_s=retry,
         )

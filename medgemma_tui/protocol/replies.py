@@ -167,7 +167,8 @@ class SessionReply(Reply):
 
 
 class ErrorInfo(Reply):
-    """OpenAI's error object. ``param`` names the field at fault; ``position`` and ``percent`` are ours."""
+    """OpenAI's error object. ``param`` names the field at fault; ``position``, ``percent`` and ``params`` (values
+    of the sentence that ``code`` stands for: file, bytes …) are ours."""
 
     type: str
     message: str
@@ -175,6 +176,7 @@ class ErrorInfo(Reply):
     param: str | None = None
     position: int | None = None
     percent: float | None = None
+    params: dict[str, str] | None = None
 
 
 class ErrorBody(Reply):
@@ -191,7 +193,10 @@ def error_body(
     param: str | None = None,
     position: int | None = None,
     percent: float | None = None,
+    params: dict[str, str] | None = None,
 ) -> dict[str, JsonValue]:
     """An error's JSON body."""
-    info = ErrorInfo(type=type_, message=message, code=code, param=param, position=position, percent=percent)
+    info = ErrorInfo(
+        type=type_, message=message, code=code, param=param, position=position, percent=percent, params=params or None
+    )
     return ErrorBody(error=info).model_dump(exclude_none=True)

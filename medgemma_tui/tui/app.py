@@ -253,4 +253,4 @@ def run(settings: Settings) -> int:
         app.run()
     finally:
         gateway.stop()
-    return app.return_code or 0
+    return app.return_code or problems.health_exit_code(app.state.health)
