@@ -5,10 +5,9 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
-import pty
 import select
-import signal
 import struct
+import subprocess
 import termios
 import time
 from collections.abc import Iterator
@@ -20,15 +19,23 @@ class Terminal:
     """The far end of a pty; ``seen`` holds everything that has arrived."""
 
     def __init__(self, command: list[str], *, columns: int = 120, rows: int = 36, env: dict[str, str] | None = None):
-        self.started = time.perf_counter()
-        self.pid, self.master = pty.fork()
-        if self.pid == 0:
-            settings = termios.tcgetattr(0)
-            settings[3] &= ~termios.ECHO  # a key counts as shown when the program shows it
-            termios.tcsetattr(0, termios.TCSANOW, settings)
-            told = {"TERM": "xterm-256color", "COLORTERM": "truecolor", **(env or {})}
-            os.execvpe(command[0], command, {**os.environ, **told})
+        self.master, slave = os.openpty()
+        settings = termios.tcgetattr(slave)
+        settings[3] &= ~termios.ECHO  # a key counts as shown when the program shows it, not the kernel
+        termios.tcsetattr(slave, termios.TCSANOW, settings)
         fcntl.ioctl(self.master, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
+        self.started = time.perf_counter()
+        self._popen = subprocess.Popen(
+            command,
+            stdin=slave,
+            stdout=slave,
+            stderr=slave,
+            env={**os.environ, "TERM": "xterm-256color", "COLORTERM": "truecolor", **(env or {})},
+            start_new_session=True,
+            preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),
+        )
+        os.close(slave)
+        self.pid = self._popen.pid
         self.seen = bytearray()
         self.process = psutil.Process(self.pid)
 
@@ -56,13 +63,10 @@ class Terminal:
 
     def close(self) -> None:
         """End the program."""
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(self.pid, signal.SIGTERM)
+        self._popen.terminate()
         self.read(3.0)
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(self.pid, signal.SIGKILL)
-        with contextlib.suppress(ChildProcessError):
-            os.waitpid(self.pid, 0)
+        self._popen.kill()
+        self._popen.wait()
         os.close(self.master)
 
 
