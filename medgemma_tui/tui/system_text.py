@@ -101,7 +101,7 @@ def _host(telemetry: Telemetry) -> list[Row]:
     return [
         (_("Processors"), _figure(host.cpu_percent, "%")),
         (_("Load (1 minute)"), f"{host.load_1m:.2f}" if host.load_1m is not None else _("n/a")),
-        (_("Memory used"), f"{_bytes(host.memory_used)} / {_bytes(host.memory_total)}"),
+        (_("RAM used"), f"{_bytes(host.memory_used)} / {_bytes(host.memory_total)}"),
         (_("Memory available"), _bytes(host.memory_available)),
         (_("Swap used"), f"{_bytes(host.swap_used)} / {_bytes(host.swap_total)}"),
     ]

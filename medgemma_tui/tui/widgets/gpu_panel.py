@@ -177,7 +177,8 @@ class GpuPanel(Panel):
         ]
         lines = fields([[(text, TEXT)] for text in counts], width, self._gap)
         memory = words.share(now.host.memory_used, now.host.memory_total, " GiB", GIB, 0)
-        host = [f"{_('host')} CPU {words.number(now.host.cpu_percent, ' %')}", f"RAM {memory}"]
+        percent = words.number(now.host.cpu_percent, " %")
+        host = [_("host CPU {percent}").format(percent=percent), f"RAM {memory}"]
         return [*lines, *fields([[(text, MUTED)] for text in host], width, self._gap)]
 
     # --- one line -------------------------------------------------------------------------------------
