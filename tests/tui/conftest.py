@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import shutil
 import time
 from contextlib import asynccontextmanager
@@ -16,7 +17,9 @@ from medgemma_tui import i18n
 from medgemma_tui.settings import Settings
 from medgemma_tui.tui import environment
 
+_plugin = {name: value for name, value in os.environ.items() if name.startswith("TEXTUAL_SNAPSHOT")}
 environment.prepare(Settings())
+os.environ.update(_plugin)  # the snapshot plugin's own, which the program would drop
 
 from medgemma_tui.tui import profile  # noqa: E402
 from medgemma_tui.tui.commands import Screen  # noqa: E402
