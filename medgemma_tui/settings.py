@@ -72,6 +72,9 @@ class Settings(BaseSettings):
     """Context window in tokens. None: from free VRAM, 8192 where unknown."""
     slots: Annotated[int, Field(ge=1, le=64)] = 8
     """Conversations stepped together."""
+    short_cuts: bool = True
+    """Let the decoder take its checked short cuts (recorded steps on CUDA, lean layers on the CPU). The tokens are the
+    same without; switch off where the worker's log blames them."""
     queue_limit: Annotated[int, Field(ge=1)] = 32
     """Questions that may wait; one more is refused with its position."""
     socket_mode: Literal["0600", "0660"] = "0600"

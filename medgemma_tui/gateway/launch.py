@@ -45,6 +45,8 @@ def worker_command(settings: Settings, socket: Path) -> Command:
     ]  # fmt: skip
     if settings.max_model_len is not None:
         arguments += ["--max-model-len", str(settings.max_model_len)]
+    if not settings.short_cuts:
+        arguments.append("--no-short-cuts")
     return Command(arguments, worker_environment(os.environ, socket.parent), socket)
 
 

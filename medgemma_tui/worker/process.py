@@ -20,7 +20,6 @@ import threading
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from enum import IntEnum
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -28,6 +27,7 @@ import uvicorn
 import uvloop
 
 from medgemma_tui import demo
+from medgemma_tui.exits import ExitCode
 from medgemma_tui.model_dir import ModelDirError, inspect
 from medgemma_tui.protocol import HealthReason, ModelCard
 from medgemma_tui.worker.faults import OutOfMemory, describe
@@ -51,15 +51,6 @@ _VRAM_WAIT_S = 5.0
 _HARD_END_S = 3.0
 
 
-class Exit(IntEnum):
-    """Exit codes."""
-
-    STOPPED = 0
-    FAILED = 1
-    MODEL_INVALID = 3
-    OUT_OF_MEMORY = 4
-
-
 @dataclass(frozen=True, slots=True)
 class Options:
     """The command line."""
@@ -70,6 +61,7 @@ class Options:
     max_model_len: int | None
     slots: int
     threads: int | None
+    short_cuts: bool = True
 
 
 def main(parent: int, arguments: Sequence[str] | None = None) -> None:
@@ -85,7 +77,7 @@ def main(parent: int, arguments: Sequence[str] | None = None) -> None:
         listener = listen(options.socket)
     except OSError as error:
         log.error("the socket cannot be made: %s", error.strerror)
-        sys.exit(Exit.FAILED)
+        sys.exit(ExitCode.FAILED)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         code = runner.run(_Process(options).run(listener))
     with contextlib.suppress(FileNotFoundError):
@@ -104,6 +96,7 @@ def parse(arguments: Sequence[str] | None) -> Options:
     parser.add_argument("--max-model-len", type=_positive)
     parser.add_argument("--slots", type=_positive, default=8)
     parser.add_argument("--threads", type=_positive)
+    parser.add_argument("--no-short-cuts", dest="short_cuts", action="store_false")
     return Options(**vars(parser.parse_args(arguments)))
 
 
@@ -120,7 +113,7 @@ def die_with_parent(parent: int) -> None:
     if ctypes.CDLL(None, use_errno=True).prctl(pr_set_pdeathsig, signal.SIGKILL, 0, 0, 0) != 0:
         log.warning("PR_SET_PDEATHSIG: %s", os.strerror(ctypes.get_errno()))
     if os.getppid() != parent:
-        sys.exit(Exit.FAILED)
+        sys.exit(ExitCode.FAILED)
 
 
 def listen(path: Path) -> socket.socket:
@@ -170,32 +163,32 @@ class _Process:
                 timeout_graceful_shutdown=1,
             )
         )
-        self._code: Exit | None = None
+        self._code: ExitCode | None = None
 
-    async def run(self, listener: socket.socket) -> Exit:
+    async def run(self, listener: socket.socket) -> ExitCode:
         """Serve until told to stop; returns the exit code."""
         self._loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
-            self._loop.add_signal_handler(number, self._stop, Exit.STOPPED)
+            self._loop.add_signal_handler(number, self._stop, ExitCode.OK)
         threading.Thread(target=self._load, name="load", daemon=True).start()
         await self._server.serve(sockets=[listener])
-        return Exit.FAILED if self._code is None else self._code
+        return ExitCode.FAILED if self._code is None else self._code
 
-    def _stop(self, code: Exit) -> None:
+    def _stop(self, code: ExitCode) -> None:
         if self._code is not None:
             return
         self._code = code
         ready = self._service.ready
         if ready is not None:
             ready.engine.close()
-        if code is Exit.STOPPED:
+        if code is ExitCode.OK:
             self._service.failed("failed", "the model process is being stopped")
         self._server.should_exit = True
         end = threading.Timer(_HARD_END_S, os._exit, [int(code)])  # a client that does not read holds nothing up
         end.daemon = True
         end.start()
 
-    def _give_up(self, code: Exit, reason: HealthReason, detail: str, error: ModelDirError | None = None) -> None:
+    def _give_up(self, code: ExitCode, reason: HealthReason, detail: str, error: ModelDirError | None = None) -> None:
         """On the loop: say why on /health for a moment, then end."""
         self._service.failed(reason, detail, error)
         self._loop.call_later(LINGER_S, self._stop, code)
@@ -203,7 +196,7 @@ class _Process:
     def _fatal(self) -> None:
         """The engine is dead: end as soon as its last events are out."""
         self._service.failed("failed", "the model process failed")
-        self._loop.call_later(0.1, self._stop, Exit.FAILED)
+        self._loop.call_later(0.1, self._stop, ExitCode.FAILED)
 
     # -- in the loading thread -------------------------------------------------------------------------------
 
@@ -213,13 +206,13 @@ class _Process:
             self._bring_up()
         except ModelDirError as error:
             log.error("model_invalid (%s): %s", error.code, error)
-            tell(self._give_up, Exit.MODEL_INVALID, "model_invalid", error.message(), error)
+            tell(self._give_up, ExitCode.MODEL_INVALID, "model_invalid", error.message(), error)
         except OutOfMemory as error:
             log.error("%s", error)
-            tell(self._give_up, Exit.OUT_OF_MEMORY, "out_of_memory", str(error))
+            tell(self._give_up, ExitCode.OUT_OF_MEMORY, "out_of_memory", str(error))
         except Exception as error:
             log.error("the model could not be loaded: %s", describe(error))
-            tell(self._give_up, Exit.FAILED, "failed", f"the model could not be loaded: {type(error).__name__}")
+            tell(self._give_up, ExitCode.FAILED, "failed", f"the model could not be loaded: {type(error).__name__}")
 
     def _bring_up(self) -> None:
         """From an empty process to a model that answers; tells the service on the way."""
@@ -253,7 +246,12 @@ class _Process:
             raise ModelDirError("no_tokenizer", what) from None
         try:
             decoder = Decoder(
-                loaded.model, ids, slots=options.slots, max_model_len=plan.max_model_len, max_queue=MAX_QUEUE
+                loaded.model,
+                ids,
+                slots=options.slots,
+                max_model_len=plan.max_model_len,
+                max_queue=MAX_QUEUE,
+                fast=options.short_cuts,
             )
             warm_up = DecodeRequest("warm-up", tuple(tokenizer.encode("warm-up")), 2)  # the first step is the slowest
             decoder.submit(warm_up)

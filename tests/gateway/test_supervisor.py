@@ -236,5 +236,8 @@ def test_the_worker_is_started_on_the_model_that_the_settings_name(tmp_path):
     command = launch.worker_command(Settings(model=tmp_path, max_model_len=1024, slots=3), tmp_path / "w.sock")
     joined = " ".join(command.arguments)
     assert f"--model {tmp_path} --slots 3 --max-model-len 1024" in joined
+    assert "--no-short-cuts" not in command.arguments
+    plainly = launch.worker_command(Settings(model=tmp_path, short_cuts=False), tmp_path / "w.sock")
+    assert "--no-short-cuts" in plainly.arguments
     demo = launch.worker_command(Settings(model=tmp_path, demo=True), tmp_path / "w.sock")
     assert "/demo/model" in " ".join(demo.arguments)
