@@ -1,8 +1,8 @@
 """Token ids to text, piece by piece, as they are decoded.
 
 A character may be spread over several tokens, and a tokenizer may decode a token differently after another one (a
-space, for example). So each piece is decoded together with the tokens of the piece before it, and text that ends in
-half a character waits for the rest.
+space, for example). So each piece is decoded together with the tokens of the piece before it, and the end of the text
+waits while it may be half a character.
 """
 
 from __future__ import annotations
@@ -12,8 +12,10 @@ from collections.abc import Sequence
 from transformers import PreTrainedTokenizerBase
 
 _HALF = "\ufffd"  # what a tokenizer gives for bytes that are not (yet) a character
-_MOST_HELD = 3
-"""Tokens of half a character: UTF-8 has at most 4 bytes."""
+_LAST_HALVES = 3
+"""UTF-8 has at most 4 bytes a character, so no more than this at the end of broken bytes may still become one."""
+_MOST_TOKENS = 32
+"""Tokens looked at together where the text never comes to a whole character."""
 
 
 class Detokenizer:
@@ -21,46 +23,39 @@ class Detokenizer:
 
     def __init__(self, tokenizer: PreTrainedTokenizerBase) -> None:
         self._decode = tokenizer.backend_tokenizer.decode
-        self._context: list[int] = []  # the tokens of the piece given out last
-        self._context_text = ""
-        self._waiting: list[int] = []
+        self._tokens: list[int] = []  # those of the piece before, then those of the piece under way
+        self._before = 0  # how many of them are of the piece before
+        self._given = ""  # of their text, what was given out
 
     def feed(self, ids: Sequence[int]) -> str:
         """The text that ``ids`` complete: possibly empty, never half a character."""
-        self._waiting += ids
-        for held in range(min(len(self._waiting), _MOST_HELD + 1)):
-            ready = len(self._waiting) - held
-            text = self._text(ready)
-            if not text.endswith(_HALF):
-                return self._give(ready, text)
-        lost = ""
-        while len(self._waiting) > _MOST_HELD:  # the oldest bytes will never be part of a character
-            count = self._separable()
-            lost += self._give(count, self._text(count))
-            self._context, self._context_text = [], ""
-        return lost
+        return "".join(map(self._feed, ids))
+
+    def _feed(self, token: int) -> str:
+        self._tokens.append(token)
+        text = self._text()
+        sure = len(text.rstrip(_HALF))  # some tokenizers give up a whole run of bytes for its last one
+        stuck = len(self._tokens) > _MOST_TOKENS
+        if stuck:
+            sure = max(sure, len(text) - _LAST_HALVES)
+        piece = text[len(self._given) : sure]
+        self._given += piece
+        if sure == len(text):
+            self._begin(len(self._tokens) - self._before)
+        elif stuck:
+            self._begin(_LAST_HALVES)
+        return piece
 
     def end(self) -> str:
         """What is still waiting, complete or not."""
-        return self._give(len(self._waiting), self._text(len(self._waiting)))
+        return self._text()[len(self._given) :]
 
-    def _separable(self) -> int:
-        """How many of the oldest waiting tokens can be decoded apart from the rest."""
-        whole = self._text(len(self._waiting))
-        counts = range(1, len(self._waiting))
-        return next((n for n in counts if self._text(n) + self._alone(n) == whole), len(self._waiting))
+    def _begin(self, kept: int) -> None:
+        """A new piece, after the last ``kept`` tokens."""
+        self._tokens = self._tokens[len(self._tokens) - kept :]
+        self._before = len(self._tokens)
+        self._given = self._text().rstrip(_HALF)
 
-    def _alone(self, start: int) -> str:
-        text: str = self._decode(self._waiting[start:], skip_special_tokens=False)
-        return text
-
-    def _text(self, count: int) -> str:
-        """The text that the first ``count`` waiting tokens add to what was given out."""
-        whole: str = self._decode(self._context + self._waiting[:count], skip_special_tokens=False)
-        return whole[len(self._context_text) :]
-
-    def _give(self, count: int, text: str) -> str:
-        if count:
-            self._context, self._waiting = self._waiting[:count], self._waiting[count:]
-            self._context_text = self._decode(self._context, skip_special_tokens=False)
+    def _text(self) -> str:
+        text: str = self._decode(self._tokens, skip_special_tokens=False)
         return text

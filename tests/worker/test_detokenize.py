@@ -51,11 +51,16 @@ def test_any_ids_at_all(tokenizer, data):
     assert all(c in remaining for c in readable)  # in order
 
 
+def test_a_character_between_broken_bytes_is_not_lost(byte_level_tokenizer):
+    ids = [byte_level_tokenizer.convert_tokens_to_ids(token) for token in ("»", "¤", "è", "¡", "»", "¤", "è", "¡", "¡")]
+    assert "".join(stream(byte_level_tokenizer, ids, [3, 1, 3, 1])) == "��衻�衡"
+
+
 def test_broken_bytes_do_not_hold_back_what_follows(gemma_tokenizer):
     byte = gemma_tokenizer.convert_tokens_to_ids("<0xE4>")
     detokenizer = Detokenizer(gemma_tokenizer)
     pieces = [detokenizer.feed([byte]) for _ in range(40)]
-    assert sum(len(piece) for piece in pieces) >= 36
+    assert sum(len(piece) for piece in pieces) >= 30
     assert detokenizer.feed(gemma_tokenizer.encode("ok", add_special_tokens=False)).endswith("ok")
 
 
@@ -65,4 +70,4 @@ def test_cost_does_not_grow_with_length(gemma_tokenizer):
     for _ in range(500):
         for id_ in ids:
             detokenizer.feed([id_])
-    assert len(detokenizer._context) + len(detokenizer._waiting) <= 8
+    assert len(detokenizer._tokens) <= 32
