@@ -13,7 +13,7 @@ from medgemma_tui.demo import corpus
 from medgemma_tui.exits import ExitCode
 from medgemma_tui.i18n import _
 from medgemma_tui.protocol import ChatMessage, ChatRequest, ErrorBody, ModelCard, Usage
-from medgemma_tui.safetext import clean
+from medgemma_tui.safetext import clean, escape_json
 from medgemma_tui.settings import Settings
 
 
@@ -59,10 +59,10 @@ def run(settings: Settings, question: str, *, as_json: bool, seed: int | None = 
     except ServiceError as error:
         print(problems.sentence(error.info), file=sys.stderr)
         if as_json:
-            print(ErrorBody(error=error.info).model_dump_json(exclude_none=True))
+            print(escape_json(ErrorBody(error=error.info).model_dump_json(exclude_none=True)))
         return problems.exit_code(error.info)
     if as_json:
-        print(result.model_dump_json(exclude_none=True))
+        print(escape_json(result.model_dump_json(exclude_none=True)))
         return ExitCode.OK
     print(clean(result.answer))
     if result.finish_reason != "stop":

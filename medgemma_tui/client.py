@@ -151,7 +151,7 @@ class Client:
             raise
 
     async def forget(self) -> None:
-        """Drop the parked conversation and what the engine keeps of this user's conversations."""
+        """Drop this user's parked conversation and what the engine keeps of this client's conversation."""
         async with _mapped():
             response = await self._http.delete("/v1/session")
         await _raise_for_status(response)

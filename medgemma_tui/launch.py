@@ -17,22 +17,22 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING
 
+from medgemma_tui.child_environment import handed_on
 from medgemma_tui.settings import SERVICE_SOCKET, Settings, run_dir
 
 if TYPE_CHECKING:
     from medgemma_tui.client import Client
 
-_KEPT_ENVIRONMENT = (
-    "PATH", "HOME", "USER", "LOGNAME", "LANG", "LC_ALL", "TZ", "XDG_RUNTIME_DIR", "XDG_CONFIG_HOME", "VIRTUAL_ENV",
-    "LD_LIBRARY_PATH", "CUDA_VISIBLE_DEVICES", "CUDA_HOME", "OMP_NUM_THREADS",
-)  # fmt: skip
+STARTING_GRACE_S = 30.0
+"""Seconds that a private gateway may take until its socket answers."""
+_LAST_WORDS_S = 1.0
+_OWN = ("HOME", "USER", "LOGNAME", "XDG_RUNTIME_DIR", "XDG_CONFIG_HOME", "VIRTUAL_ENV")
 
 
-def child_environment() -> dict[str, str]:
-    """What a child process of ours gets to see: the names above and our own settings, nothing else."""
-    return {
-        name: value for name, value in os.environ.items() if name in _KEPT_ENVIRONMENT or name.startswith("MEDGEMMA_")
-    }
+def gateway_environment() -> dict[str, str]:
+    """What a private gateway gets to see: what every child does, this user's places, and our own settings."""
+    own = {name: value for name, value in os.environ.items() if name in _OWN or name.startswith("MEDGEMMA_")}
+    return {**handed_on(os.environ), **own}
 
 
 def service_socket(settings: Settings) -> Path | None:
@@ -78,7 +78,7 @@ class PrivateGateway:
                 stdin=subprocess.PIPE,
                 stdout=log,
                 stderr=log,
-                env=child_environment(),
+                env=gateway_environment(),
                 start_new_session=True,  # Ctrl+C in the terminal is the screen's to handle
             )
         return self.socket
@@ -87,11 +87,13 @@ class PrivateGateway:
         """The gateway's exit code, None while it runs."""
         return self._process.poll() if self._process is not None else None
 
-    def last_log_lines(self, count: int = 5) -> list[str]:
-        """The end of the gateway's log, for a failure's explanation."""
+    def last_error(self) -> str:
+        """The last error in the gateway's log, or its last line, or its exit code."""
+        lines: list[str] = []
         with contextlib.suppress(OSError):
-            return self.log.read_text(errors="replace").splitlines()[-count:]
-        return []
+            lines = self.log.read_text(errors="replace").splitlines()[-50:]
+        errors = [line for line in lines if " ERROR " in line]
+        return (errors or lines or [f"exit code {self.exit_code()}"])[-1]
 
     def stop(self) -> None:
         """End it, wait for it, remove its directory. Safe to call twice."""
@@ -119,24 +121,25 @@ def _remove_dead(parent: Path) -> None:
 async def service(settings: Settings) -> AsyncIterator[Client]:
     """A client of the gateway for commands without a screen, starting a private gateway where none is there.
 
-    Raises ServiceError (``unreachable``) when it does not come up, with the end of its log.
+    A service that stays is told to forget the conversation at the end. Raises ServiceError ``not_started`` when a
+    private gateway does not come up, with the reason its log gives.
     """
     from medgemma_tui.client import Client, ServiceError
     from medgemma_tui.protocol import ErrorInfo
 
     existing = service_socket(settings)
-    gateway = None if existing else PrivateGateway(settings)
-    socket = existing or (gateway.start() if gateway else Path())
-    try:
-        async with Client(socket) as client:
-            for _attempt in range(200):
-                if socket.exists() or gateway is None:
-                    break
-                if gateway.exit_code() is not None:
-                    log = " ".join(gateway.last_log_lines(1))
-                    raise ServiceError(0, ErrorInfo(type="unreachable", message=f"the gateway did not start: {log}"))
-                await asyncio.sleep(0.05)
+    if existing is not None:
+        async with Client(existing) as client:
             yield client
-    finally:
-        if gateway is not None:
-            gateway.stop()
+            with contextlib.suppress(ServiceError, TimeoutError):
+                async with asyncio.timeout(_LAST_WORDS_S):
+                    await client.forget()
+        return
+    with PrivateGateway(settings) as gateway:
+        end = asyncio.get_running_loop().time() + STARTING_GRACE_S
+        while not gateway.socket.exists():
+            if gateway.exit_code() is not None or asyncio.get_running_loop().time() > end:
+                raise ServiceError(0, ErrorInfo(type="not_started", message=gateway.last_error()))
+            await asyncio.sleep(0.05)
+        async with Client(gateway.socket) as client:
+            yield client

@@ -20,10 +20,11 @@ from medgemma_tui.clinical import budget
 from medgemma_tui.demo import corpus
 from medgemma_tui.exits import ExitCode
 from medgemma_tui.i18n import N_, _
-from medgemma_tui.protocol import ChatRequest, ErrorInfo, ModelCard, TokenizeRequest
+from medgemma_tui.protocol import ChatRequest, ErrorInfo, ModelCard
 from medgemma_tui.safetext import clean
 from medgemma_tui.settings import Settings
 from medgemma_tui.tui.conversation import Conversation, Turn
+from medgemma_tui.tui.ledger import Ledger, mark_left
 
 _say: Callable[..., None] = partial(print, flush=True)
 _tell: Callable[..., None] = partial(print, flush=True, file=sys.stderr)
@@ -62,9 +63,12 @@ class _Session:
         self._show_trace = True
         self._model = ModelCard(id="")
         self._instructions = instructions.load(settings, i18n.language())
+        self._ledger = Ledger(settings.max_tokens)
 
     def converse(self) -> ExitCode:
         """Read lines and act on them until they end."""
+        if self._settings.uses_demo and launch.service_socket(self._settings) is None:
+            _tell(_("DEMO, NOT MEDICAL"))
         _tell(_("Type a question and press Enter. /help lists the commands."))
         code = ExitCode.OK
         while (line := _read_question()) is not None:
@@ -80,9 +84,6 @@ class _Session:
                 _tell(problems.sentence(error.info))
                 code = problems.exit_code(error.info)
             except KeyboardInterrupt:
-                turn = self._conversation.live_turn
-                if turn is not None:
-                    turn.state, turn.finish_reason = "done", "cancelled"
                 _say()
                 _tell(problems.finish_sentence("cancelled"))
         return code
@@ -94,10 +95,11 @@ class _Session:
             _tell(_("Reasoning is shown.") if self._show_trace else _("Reasoning is hidden."))
         elif name == "/new":
             self._conversation = Conversation()
+            self._ledger.forget()
             self._runner.run(self._client.forget())
             _tell(_("The conversation was wiped here and in the service."))
         elif name == "/again" and self._conversation.turns:
-            self._runner.run(self._ask(self._conversation.entries.pop().question))  # type: ignore[union-attr]
+            self._again()
         elif name == "/context":
             plan = self._runner.run(self._plan(""))
             _tell(
@@ -110,6 +112,17 @@ class _Session:
         else:
             for command, meaning in _COMMANDS.items():
                 _tell(f"{command:<10} {_(meaning)}")
+
+    def _again(self) -> None:
+        """Ask the last question again; where that fails before it is sent, the turn stays as it was."""
+        last = self._conversation.turns[-1]
+        entries = [*self._conversation.entries]
+        self._conversation.entries.remove(last)
+        try:
+            self._runner.run(self._ask(last.question))
+        finally:
+            if len(self._conversation.entries) < len(entries):
+                self._conversation.entries = entries
 
     async def _status(self) -> None:
         health = await self._client.health()
@@ -124,24 +137,15 @@ class _Session:
             return
 
     async def _plan(self, draft: str) -> budget.BudgetPlan:
-        """Count exactly what a question would send, and mark the turns that no longer fit."""
-        for turn in self._conversation.turns:
-            turn.left_context = False
-        messages = self._conversation.messages(self._instructions, draft)
-        counted = await self._client.tokenize(TokenizeRequest(messages=messages))
-        counts = counted.message_counts
-        pairs = counts[1:-1]
-        plan = budget.plan(
-            window=counted.max_model_len,
-            reserve=min(self._settings.max_tokens, counted.max_model_len // 2),
-            instructions=counts[0],
-            card=0,
-            turns=[pairs[i] + pairs[i + 1] for i in range(0, len(pairs), 2)],
-            draft=counts[-1] + counted.generation_prompt_tokens,
-        )
-        sent = [turn for turn in self._conversation.turns if turn.answer.strip()]
-        for turn in sent[: plan.dropped_turns]:
-            turn.left_context = True
+        """Count what a question would send, as exactly as the engine can tell, and mark the turns that do not fit."""
+        while not self._ledger.settled(self._conversation, self._instructions, draft):
+            wanted = self._ledger.request(self._conversation, self._instructions, draft)
+            if wanted is None:
+                break
+            ticket, request = wanted
+            self._ledger.take(ticket, await self._client.tokenize(request))
+        plan = self._ledger.plan(self._conversation, self._instructions, draft)
+        mark_left(self._conversation, plan.dropped_turns)
         return plan
 
     async def _ask(self, question: str) -> None:
@@ -170,6 +174,9 @@ class _Session:
         self._conversation.entries.append(turn)
         try:
             await self._stream(turn, request)
+        except asyncio.CancelledError:
+            turn.finish_reason = "cancelled"
+            raise
         finally:
             turn.state = "done"
 
@@ -251,8 +258,11 @@ def _read_question() -> str | None:
         try:
             line = input("> " if sys.stdin.isatty() else "")
         except EOFError:
+            if sys.stdin.isatty():
+                _tell()  # the prompt's line ends here
             return "\n".join(parts) if parts else None
         except KeyboardInterrupt:
+            _tell()
             _tell(_("Type /quit to leave."))
             return ""
         if not line.endswith("\\"):

@@ -58,9 +58,7 @@ _ERRORS = {
         "The GPU has run out of memory. The conversation is kept. Ask a shorter question, start a new patient, "
         "or see with F3 who holds the memory."
     ),
-    "unreachable": N_(
-        "The service on this box does not answer. The conversation is kept; the screen goes on trying to reach it."
-    ),
+    "unreachable": N_("The service on this box does not answer. What was written is kept; ask again when it is back."),
     "interrupted": N_("The connection to the service broke. What had been written is kept; ask again."),
     "context_length_exceeded": N_("The text is longer than the context window. Nothing was sent and nothing was cut."),
     "too_large": N_("The text is too large to send. Nothing was sent and nothing was cut."),
@@ -83,6 +81,8 @@ def sentence(error: ErrorInfo) -> str:
     if error.type == "model_invalid":
         told = model_sentence(error.code, error.params or {}) if isinstance(error.code, str) else ""
         return told or clean_line(error.message) or _("The model cannot be loaded.")
+    if error.type == "not_started":
+        return _("The service on this box could not be started: {detail}").format(detail=clean_line(error.message))
     known = _ERRORS.get(error.type)
     if known is None:
         return _("The service refused: {message}").format(message=clean_line(error.message))
@@ -153,4 +153,5 @@ def exit_code(error: ErrorInfo) -> ExitCode:
         "interrupted": ExitCode.SERVICE_LOST,
         "worker_lost": ExitCode.SERVICE_LOST,
         "failed": ExitCode.SERVICE_LOST,
+        "not_started": ExitCode.SERVICE_LOST,
     }.get(error.type, ExitCode.FAILED)

@@ -23,6 +23,7 @@ renderer's duty.
 
 from __future__ import annotations
 
+import json
 import re
 
 _INVISIBLE = (
@@ -56,9 +57,12 @@ def clean_line(text: str) -> str:
     return clean(text, keep_newlines=False)
 
 
-def count_removed(text: str) -> int:
-    """How many code points :func:`clean` drops or marks as broken, to tell the user; line breaks do not count."""
-    return sum(len(_BREAK_ONE.sub("", run[0])) for run in _UNSAFE.finditer(text))
+def escape_json(document: str) -> str:
+    """A JSON document that means the same, with all that :func:`clean` would drop or change written as ``\\u`` escapes.
+
+    JSON itself escapes only what is below U+0020: the 8-bit C1 controls and bidirectional marks would get through.
+    """
+    return _UNSAFE.sub(lambda run: json.dumps(run[0])[1:-1], document)
 
 
 def _replacement(run: re.Match[str]) -> str:

@@ -59,7 +59,8 @@ class Settings(BaseSettings):
     thinking: Literal["auto", "force", "skip"] = "auto"
     """Whether the model is made to reason before it answers."""
     thinking_budget: Annotated[int, Field(ge=1)] | None = None
-    """Tokens of reasoning after which its close is forced. None: half of what the reply may take."""
+    """Tokens of reasoning after which its close is forced. None: whatever leaves a quarter of the reply, or 512 tokens
+    if that is less, for the answer."""
     max_tokens: Annotated[int, Field(ge=16, le=8192)] = 2048
     """Tokens a reply may take, reasoning included: the reserve in the context meter."""
     temperature: Annotated[float, Field(ge=0, le=2)] = 0.0
@@ -145,18 +146,26 @@ def load(**flags: Any) -> Settings:
     try:
         return Settings(**{name: value for name, value in flags.items() if value is not None})
     except ValidationError as error:
-        problems = [
-            f"{'.'.join(str(part) for part in item['loc']) or 'settings'}: {item['msg']}" for item in error.errors()
-        ]
-        raise SettingsError(source, problems) from None
+        problems = []
+        for item in error.errors():
+            key = ".".join(str(part) for part in item["loc"]) or "settings"
+            problems.append(f"{_origin(key.split('.')[0], flags)}: {key}: {item['msg']}")
+        raise SettingsError("settings", problems) from None
     except (ValueError, OSError) as error:  # tomllib's error is a ValueError
         raise SettingsError(source, [str(error)]) from None
+
+
+def _origin(name: str, flags: dict[str, Any]) -> str:
+    """Where a setting's value came from."""
+    if flags.get(name) is not None:
+        return "command line"
+    return "environment" if f"MEDGEMMA_{name.upper()}" in os.environ else str(config_file())
 
 
 def run_dir() -> Path:
     """The private run directory (0700) for a gateway started by the screen: XDG_RUNTIME_DIR, else /tmp by uid.
 
-    Raises PermissionError where the directory belongs to somebody else.
+    Raises SettingsError where the directory belongs to somebody else, or is open to others.
     """
     base = os.environ.get("XDG_RUNTIME_DIR")
     if base and os.access(base, os.W_OK):
@@ -166,5 +175,6 @@ def run_dir() -> Path:
     path.mkdir(mode=0o700, parents=True, exist_ok=True)
     status = path.lstat()
     if status.st_uid != os.getuid() or status.st_mode & 0o077 or not path.is_dir() or path.is_symlink():
-        raise PermissionError(f"{path} is not a private directory of this user")
+        problem = "not a private directory of this user (0700); remove it, or set XDG_RUNTIME_DIR to another place"
+        raise SettingsError(str(path), [problem])
     return path

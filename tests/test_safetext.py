@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import json
 import time
 import unicodedata
 
@@ -11,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from medgemma_tui.safetext import clean, clean_line, count_removed
+from medgemma_tui.safetext import clean, clean_line, escape_json
 
 EVERYTHING = "".join(map(chr, range(0x110000)))
 BIDI = {0x061C, 0x200E, 0x200F, *range(0x202A, 0x202F), *range(0x2066, 0x206A)}
@@ -55,7 +56,6 @@ INVISIBLE = (
 @pytest.mark.parametrize("char", INVISIBLE)
 def test_invisible_characters_go(char):
     assert clean(f"mor{char}phine") == "morphine"
-    assert count_removed(f"mor{char}phine") == 1
 
 
 @given(foreign)
@@ -96,7 +96,6 @@ def test_it_can_be_encoded(text):
 def test_ordinary_text_is_left_letter_for_letter(text):
     ordinary = text.translate(dict.fromkeys([*range(0xFE00, 0xFE10), *range(0xE0000, 0xE1000), *INVISIBLE_LETTERS]))
     assert clean(ordinary) == ordinary
-    assert count_removed(ordinary) == 0
 
 
 INVISIBLE_LETTERS = [0x34F, 0x115F, 0x1160, 0x17B4, 0x17B5, 0x180B, 0x180C, 0x180D, 0x180F, 0x3164, 0xFFA0]
@@ -114,7 +113,6 @@ INVISIBLE_LETTERS = [0x34F, 0x115F, 0x1160, 0x17B4, 0x17B5, 0x180B, 0x180C, 0x18
 )
 def test_clinical_text_is_left_alone(text):
     assert clean(text) == text
-    assert count_removed(text) == 0
 
 
 def test_line_breaks_are_kept_apart_whatever_their_kind():
@@ -122,16 +120,11 @@ def test_line_breaks_are_kept_apart_whatever_their_kind():
     for sign in ["\r", "\r\n", "\n", "\x0b", "\x0c", "\x1c", "\x1d", "\x1e", "\x85", "\u2028", "\u2029"]:
         assert clean(f"5{sign}10 mg") == "5\n10 mg"
         assert clean_line(f"5{sign}10 mg") == "5 10 mg"
-        assert count_removed(f"5{sign}10 mg") == 0
     assert clean("a\r\n\r\nb\n\rc") == "a\n\nb\n\nc"
 
 
 def test_what_is_not_a_character_is_marked():
     assert clean("a\ud83d\ude00b\uffff\ufdd0c\U0010fffe") == "a\ufffd\ufffdb\ufffd\ufffdc\ufffd"
-
-
-def test_the_count_tells_what_went():
-    assert count_removed("\x1b[31mred\x1b[0m\u202e\r\n\t") == 3
 
 
 @settings(max_examples=200)
@@ -173,3 +166,10 @@ def _seconds(text: str) -> float:
     started = time.perf_counter()
     clean(text)
     return time.perf_counter() - started
+
+
+@given(st.text())
+def test_json_means_the_same_and_holds_nothing_unsafe(text):
+    document = escape_json(json.dumps({"answer": text}, ensure_ascii=False))
+    assert json.loads(document) == {"answer": text}
+    assert clean(document) == document

@@ -51,5 +51,5 @@ def test_run_dir_is_private_and_refuses_another_users(tmp_path: Path, monkeypatc
     monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
     assert settings.run_dir().stat().st_mode & 0o777 == 0o700
     (tmp_path / "medgemma").chmod(0o755)
-    with pytest.raises(PermissionError):
+    with pytest.raises(settings.SettingsError, match="private"):
         settings.run_dir()

@@ -8,13 +8,9 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from medgemma_tui import demo
+from medgemma_tui.child_environment import handed_on
 from medgemma_tui.gateway.supervisor import Command
 from medgemma_tui.settings import Settings
-
-_KEPT = frozenset(
-    {"PATH", "LANG", "LC_ALL", "LC_CTYPE", "TZ", "TMPDIR", "LD_LIBRARY_PATH", "MALLOC_ARENA_MAX", "OMP_NUM_THREADS"}
-)
-_KEPT_PREFIXES = ("CUDA_", "NVIDIA_", "NCCL_", "MKL_", "OMP_", "KMP_", "OPENBLAS_", "PYTORCH_", "BNB_")
 
 _OFFLINE = {
     "HF_HUB_OFFLINE": "1",
@@ -52,5 +48,4 @@ def worker_command(settings: Settings, socket: Path) -> Command:
 
 def worker_environment(environ: Mapping[str, str], home: Path) -> dict[str, str]:
     """What the worker gets to see of ``environ``."""
-    kept = {name: value for name, value in environ.items() if name in _KEPT or name.startswith(_KEPT_PREFIXES)}
-    return {**kept, **_OFFLINE, "HOME": str(home), "HF_HOME": str(home / "hf")}
+    return {**handed_on(environ), **_OFFLINE, "HOME": str(home), "HF_HOME": str(home / "hf")}

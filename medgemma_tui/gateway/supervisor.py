@@ -140,7 +140,7 @@ class Supervisor:
         try:
             self._process = process = await asyncio.create_subprocess_exec(
                 *self._command.arguments,
-                stdin=asyncio.subprocess.PIPE,  # its end of file tells the worker that we are gone, however we went
+                stdin=asyncio.subprocess.DEVNULL,  # that it does not outlive us is PR_SET_PDEATHSIG's work
                 stdout=2,
                 env=dict(self._command.environment),
                 start_new_session=True,  # a terminal's Ctrl+C comes to us; we tell the worker

@@ -67,6 +67,8 @@ class MedgemmaApp(App[None]):
         self.controller = Controller(settings, i18n.language(), self.wire, self.chat)
         self.controller.demo = started_demo
         self._failure = ""
+        self.final_code = 0
+        """The exit code where the service was given up."""
         for theme in themes.THEMES:
             self.register_theme(theme)
         self.theme = console.theme if console.theme in self.available_themes else "clinic-dark"
@@ -123,12 +125,8 @@ class MedgemmaApp(App[None]):
         """The gateway is gone; the conversation is kept and the link goes on trying."""
         self.state = replace(self.state, connected=False, lost=True, health=None)
         self.telemetry = None
-        if message.final:
-            self._failure = _("The service on this box did not stay up: {detail}").format(
-                detail=clean_line(message.detail or message.error.message)
-            )
-        else:
-            self._failure = problems.sentence(message.error)
+        self._failure = problems.sentence(message.error)
+        self.final_code = message.exit_code or 0
         self.controller.service_ready(ready=False, demo=self._is_demo)
         self._show_state()
 
@@ -253,4 +251,4 @@ def run(settings: Settings) -> int:
         app.run()
     finally:
         gateway.stop()
-    return app.return_code or problems.health_exit_code(app.state.health)
+    return app.return_code or app.final_code or problems.health_exit_code(app.state.health)

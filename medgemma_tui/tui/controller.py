@@ -281,6 +281,9 @@ class Controller:
             return
         if turn.live:
             self.stop()
+        if self._edited is not None:  # the edited question is the last one, which goes now
+            self._stop_editing()
+            self._view.set_draft(self._set_aside)
         self._remove(turn)
         self._ask(turn.question, self._plan_for(turn.question))
 

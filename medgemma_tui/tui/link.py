@@ -14,6 +14,8 @@ from typing import Protocol
 
 from textual.message import Message
 
+from medgemma_tui.exits import ExitCode
+from medgemma_tui.launch import STARTING_GRACE_S
 from medgemma_tui.protocol import (
     ChatChunk,
     ChatRequest,
@@ -32,9 +34,9 @@ HEALTH_EVERY_S = 0.4
 COUNT_AFTER_S = 0.15
 COUNT_WITHIN_S = 5.0
 BATCH_S = 0.05
-STARTING_GRACE_S = 30.0
 SILENT_AFTER_S = 30.0
 RESTARTS = 3
+LAST_WORDS_S = 1.0
 
 
 class Service(Protocol):
@@ -54,7 +56,7 @@ class Gateway(Protocol):
 
     def start(self) -> Path: ...
     def exit_code(self) -> int | None: ...
-    def last_log_lines(self, count: int = 5) -> list[str]: ...
+    def last_error(self) -> str: ...
     def stop(self) -> None: ...
 
 
@@ -72,9 +74,9 @@ class ExistingGateway:
         """Not ours to know."""
         return None
 
-    def last_log_lines(self, count: int = 5) -> list[str]:
+    def last_error(self) -> str:
         """Not ours to read."""
-        return []
+        return ""
 
     def stop(self) -> None:
         """Not ours to stop."""
@@ -113,6 +115,7 @@ class Link:
         self._count_wanted = asyncio.Event()
         self._count: tuple[int, TokenizeRequest, bool] | None = None
         self._restarts = 0
+        self._given_up: ErrorInfo | None = None  # why nothing more is tried
 
     # --- life ---
 
@@ -126,11 +129,20 @@ class Link:
         self._spawn(self._count_loop())
 
     async def close(self) -> None:
-        """End every task and close the connections. Stopping a gateway of our own is the caller's."""
+        """End every task, have a service that stays forget our conversation, and close the connections.
+
+        Stopping a gateway of our own is the caller's.
+        """
         for task in [*self._tasks]:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         if self._service is not None:
+            if isinstance(self._gateway, ExistingGateway) and self._connected:
+                from medgemma_tui.client import ServiceError
+
+                with contextlib.suppress(ServiceError, TimeoutError):
+                    async with asyncio.timeout(LAST_WORDS_S):
+                        await self._service.forget()
             await self._service.close()
 
     def _spawn(self, work: Coroutine[None, None, None]) -> asyncio.Task[None]:
@@ -145,18 +157,20 @@ class Link:
         if error is not None:
             self._post(messages.Broken(error))
 
-    async def _reached(self) -> Service:
-        """The client, once there is one; until then the first frame is drawn and httpx is imported."""
+    async def _reached(self) -> Service | None:
+        """The client, once there is one; None where the gateway could not be started at all.
+
+        Until then the first frame is drawn and httpx is imported.
+        """
         await self._ready.wait()
-        assert self._service is not None
         return self._service
 
     async def _open(self) -> None:
         try:
             self.socket = socket = await asyncio.to_thread(self._gateway.start)
         except OSError as error:
-            info = ErrorInfo(type="unreachable", message=f"the gateway could not be started: {error}")
-            self._post(messages.Disconnected(info, final=True, detail=str(error)))
+            self._final(ErrorInfo(type="not_started", message=str(error)), ExitCode.SERVICE_LOST)
+            self._ready.set()
             return
         self._service = await asyncio.to_thread(self._connector, socket)
         self._ready.set()
@@ -165,6 +179,8 @@ class Link:
 
     async def _follow(self) -> None:
         service = await self._reached()
+        if service is None:
+            return
         from medgemma_tui.client import ServiceError
 
         backoff = FIRST_BACKOFF_S
@@ -197,16 +213,29 @@ class Link:
         was, self._connected = self._connected, False
         code = self._gateway.exit_code()
         if code is not None:
-            log = " ".join(self._gateway.last_log_lines(1))
             if code >= 0 or self._restarts >= RESTARTS:
-                self._post(messages.Disconnected(error, final=True, detail=log or f"exit code {code}"))
+                self._final(self._last_words(code), code if code > 0 else ExitCode.SERVICE_LOST)
                 return True
             self._restarts += 1
-            await asyncio.to_thread(self._gateway.stop)
-            await asyncio.to_thread(self._gateway.start)
+            try:
+                await asyncio.to_thread(self._gateway.stop)
+                await asyncio.to_thread(self._gateway.start)
+            except OSError as failure:
+                self._final(ErrorInfo(type="not_started", message=str(failure)), ExitCode.SERVICE_LOST)
+                return True
         if was or not self._starting:
             self._post(messages.Disconnected(error))
         return False
+
+    def _last_words(self, code: int) -> ErrorInfo:
+        """Why a gateway of our own ended by itself."""
+        if code == ExitCode.SERVICE_LOST:
+            return ErrorInfo(type="failed", message="the worker's restart budget is used up")
+        return ErrorInfo(type="not_started", message=self._gateway.last_error())
+
+    def _final(self, error: ErrorInfo, code: int) -> None:
+        self._given_up = error
+        self._post(messages.Disconnected(error, exit_code=code))
 
     @property
     def _starting(self) -> bool:
@@ -221,6 +250,8 @@ class Link:
 
     async def _watch_health(self) -> None:
         service = await self._reached()
+        if service is None:
+            return
         from medgemma_tui.client import ServiceError
 
         while True:
@@ -249,6 +280,9 @@ class Link:
 
     async def _stream(self, turn_id: int, request: ChatRequest) -> None:
         service = await self._reached()
+        if service is None or self._given_up is not None:
+            self._post(messages.ReplyEnded(turn_id, self._given_up))
+            return
         from medgemma_tui.client import ServiceError
 
         batch = _Batch(turn_id, self._post)
@@ -278,6 +312,8 @@ class Link:
 
     async def _count_loop(self) -> None:
         service = await self._reached()
+        if service is None:
+            return
         from medgemma_tui.client import ServiceError
 
         while True:
@@ -305,6 +341,9 @@ class Link:
 
     async def _forget(self) -> None:
         service = await self._reached()
+        if service is None:
+            self._post(messages.Forgotten(self._given_up))
+            return
         from medgemma_tui.client import ServiceError
 
         try:

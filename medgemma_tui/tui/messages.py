@@ -12,12 +12,11 @@ class Connected(Message):
 
 
 class Disconnected(Message):
-    """The gateway does not answer. ``final`` means that nothing more is tried, ``detail`` the end of its log."""
+    """The gateway does not answer. ``exit_code`` is set where nothing more is tried: what the screen will end with."""
 
-    def __init__(self, error: ErrorInfo, *, final: bool = False, detail: str = "") -> None:
+    def __init__(self, error: ErrorInfo, *, exit_code: int | None = None) -> None:
         self.error = error
-        self.final = final
-        self.detail = detail
+        self.exit_code = exit_code
         super().__init__()
 
 

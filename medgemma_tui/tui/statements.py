@@ -69,10 +69,15 @@ def gpu(telemetry: Telemetry | None, link: Link) -> Statement:
             text = _("none ({reason}); the model runs on the CPU").format(reason=reason)
             return Statement(text, "warn", short=_("none · CPU"))
         return Statement(_("none ({reason})").format(reason=reason), "warn")
+    unused = link.model is not None and link.model.device == "cpu"
     ranked = sorted((_card(sample) for sample in telemetry.gpus), key=lambda one: _RANK.index(one.level))
     worst = ranked[0]
     if len(telemetry.gpus) > 1:
-        return Statement(_("{count} cards, {worst}").format(count=len(telemetry.gpus), worst=worst.text), worst.level)
+        text = _("{count} cards, {worst}").format(count=len(telemetry.gpus), worst=worst.text)
+        worst = Statement(text, worst.level)
+    if unused and worst.level != "bad":
+        text = _("{card}; the model runs on the CPU").format(card=worst.text)
+        return Statement(text, "warn", short=_("not used · CPU"))
     return worst
 
 

@@ -164,14 +164,14 @@ async def test_a_private_gateway_that_cannot_start_is_explained(screen, tmp_path
         def exit_code(self):
             return 3
 
-        def last_log_lines(self, count=5):
-            return ["no such directory"]
+        def last_error(self):
+            return "no such directory"
 
         def stop(self):
             pass
 
     async with screen(None, gateway=Broken()) as it:
-        await it.until(lambda: "did not stay up: no such directory" in it.text())
+        await it.until(lambda: "could not be started: no such directory" in it.text())
 
 
 def test_own_sockets_are_counted():

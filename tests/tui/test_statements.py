@@ -68,6 +68,15 @@ def test_of_several_cards_the_worst_is_told():
     assert said.level == "warn"
 
 
+def test_a_card_that_the_model_does_not_use_is_not_ok():
+    telemetry = Telemetry(time=1.0, gpus=[GpuSample(**L4, throttle=[])])
+    link = Link(connected=True, health=READY, model=ModelCard(id="m", device="cpu"))
+    said = statements.gpu(telemetry, link)
+    assert said.level == "warn"
+    assert "CPU" in said.text
+    assert statements.gpu(telemetry, UP).level == "ok"
+
+
 def test_an_nvml_without_a_driver_on_a_cpu_box():
     link = Link(connected=True, health=READY, model=ModelCard(id="m", device="cpu"))
     said = statements.gpu(Telemetry(time=1.0, nvml_error="x", nvml_error_code="library_not_found"), link)
