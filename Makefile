@@ -22,7 +22,8 @@ check: $(READY)
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-bench: $(READY)  ## the figures of the README, as ratios in one run; never fails on a time
+bench: $(READY)  ## start-up, memory, terminal bytes, speed against transformers serve; never fails on a time
+	$(BIN)/pip install --quiet --disable-pip-version-check -c provisioning/constraints.txt -e '.[bench]'
 	$(BIN)/python -m tests.benchmarks
 
 setup: $(READY)
