@@ -38,7 +38,7 @@ class AskResult(BaseModel):
 
 def run(settings: Settings, question: str, *, as_json: bool, seed: int | None = None) -> int:
     """Ask and print. Returns the exit code; a failure is a sentence on stderr (and an error object with ``--json``)."""
-    question = question.strip()
+    question = clean(question).strip()
     if not question:
         print(_("There is no question: give it as an argument, or with - on standard input."), file=sys.stderr)
         return ExitCode.USAGE

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -31,6 +32,9 @@ def run() -> int:
     """Run the command named in ``sys.argv``; returns the exit code. A settings error is told in plain lines."""
     from medgemma_tui.settings import SettingsError
 
+    for stream in (sys.stdin, sys.stdout):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")  # bytes in another encoding are shown as such, and no crash
     try:
         result = app(standalone_mode=False)
         return int(result) if isinstance(result, int) else ExitCode.OK
@@ -67,6 +71,20 @@ def _settings(demo: bool, model: Path | None, socket: Path | None, lang: str | N
     return loaded
 
 
+def _hand_down(context: typer.Context, name: str) -> None:
+    """Options before a command's name are that command's; one it does not have is an error, never ignored.
+
+    Raises BadParameter.
+    """
+    given = {option: value for option, value in context.params.items() if value}
+    command = typer.main.get_command(app).get_command(context, name)  # type: ignore[attr-defined]
+    known = {parameter.name for parameter in command.params}
+    for option in given:
+        if option not in known:
+            raise typer.BadParameter(f"--{option} is no option of {name}", ctx=context)
+    context.default_map = {name: given}
+
+
 def _show_version(asked: bool) -> None:
     if asked:
         from medgemma_tui import __version__
@@ -92,6 +110,7 @@ def screen(
 ) -> int:
     """The screen: ask the model on this box a clinical question and watch it think."""
     if context.invoked_subcommand is not None:
+        _hand_down(context, context.invoked_subcommand)
         return ExitCode.OK
     settings = _settings(demo, model, socket, lang, profile=profile)
     from medgemma_tui.tui import environment

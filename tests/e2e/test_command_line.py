@@ -73,6 +73,21 @@ def test_ask_reads_the_question_from_stdin_and_tells_that_the_demo_does_not_know
     assert "demo model only knows its own questions" in done.stderr
 
 
+def test_a_question_in_another_encoding_is_no_crash(gateway: Gateway) -> None:
+    for arguments in (
+        ["ask", "--json", "--socket", str(gateway.socket), "-"],
+        ["--plain", "--socket", str(gateway.socket)],
+    ):
+        done = subprocess.run(
+            [sys.executable, "-m", "medgemma_tui", *arguments],
+            input="血钾\n".encode("gbk") + b"\x00",
+            capture_output=True,
+            timeout=60,
+        )
+        assert done.returncode == 0, done.stderr
+        assert b"Traceback" not in done.stderr
+
+
 def test_a_budget_of_reasoning_is_kept(gateway: Gateway) -> None:
     done = run("ask", "--json", "--thinking-budget", "10", "--socket", str(gateway.socket), corpus.GFR_QUESTION)
     usage = json.loads(done.stdout)["usage"]
@@ -89,6 +104,7 @@ def test_a_budget_of_reasoning_is_kept(gateway: Gateway) -> None:
         (["ask", "--thinking", "sometimes", "x"], 2, "thinking"),
         (["--profile", "sepia"], 2, "profile"),
         (["frobnicate"], 2, "frobnicate"),
+        (["--plain", "ask", "x"], 2, "--plain is no option of ask"),
     ],
 )
 def test_wrong_use_is_told_in_one_sentence(arguments: list[str], code: int, said: str) -> None:
@@ -117,6 +133,15 @@ def test_a_missing_model_directory_is_named_and_exits_3(tmp_path: Path) -> None:
     assert str(tmp_path / "nowhere") in done.stderr
 
 
+@pytest.mark.parametrize("before", [True, False])
+def test_options_count_before_the_command_too(tmp_path: Path, before: bool) -> None:
+    options = ["--lang", "zh", "--model", str(tmp_path / "nowhere")]
+    done = run(*(options if before else ()), "ask", *(() if before else options), "x")
+    assert done.returncode == 3
+    assert "没有模型目录" in done.stderr
+    assert done.stdout == ""
+
+
 def test_locate_names_every_place() -> None:
     done = run("locate")
     assert done.returncode == 0
@@ -140,3 +165,17 @@ def test_without_a_terminal_the_screen_says_what_to_use_instead() -> None:
     done = run("--demo", env={"TERM": "xterm"})
     assert done.returncode == 2
     assert "--plain" in done.stderr
+
+
+def test_a_run_directory_that_others_can_open_is_refused_in_a_sentence(tmp_path: Path) -> None:
+    (tmp_path / "medgemma").mkdir(mode=0o755)
+    done = run("ask", "--demo", "x", env={"XDG_RUNTIME_DIR": str(tmp_path)})
+    assert done.returncode == 2
+    assert "not a private directory" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_wrong_flag_is_blamed_on_the_command_line() -> None:
+    done = run("ask", "--max-tokens", "99999", "x")
+    assert done.returncode == 2
+    assert "command line: max_tokens" in done.stderr
