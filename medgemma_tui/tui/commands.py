@@ -96,9 +96,9 @@ class Screen(MedgemmaApp):
         self.chat.show_thinking(mode)
 
     def action_stop(self) -> None:
-        """Stop the answer, leave an edit, or go back to the composer."""
-        if not self.controller.stop():
-            self.chat.composer.focus()
+        """Stop the answer or leave an edit; in any case back to the composer."""
+        self.controller.stop()
+        self.chat.composer.focus()
 
     def action_interrupt(self) -> None:
         """Ctrl+C: stop; else copy what is selected; else say how to leave."""
@@ -147,6 +147,7 @@ class Screen(MedgemmaApp):
         i18n.set_language("en" if i18n.language() == "zh" else "zh")
         self.controller.speak(i18n.language())
         self.chat.relabel()
+        self.chat.show_thinking(self.controller.thinking)
         self.chat.offer()
         self._show_state()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from textual import events
 
 from medgemma_tui.demo import corpus
 from medgemma_tui.i18n import _
@@ -115,6 +116,18 @@ async def test_edit_replaces_the_last_question_or_leaves_it(screen, gateway):
         assert not turn.unknown_to_demo
 
 
+async def test_asking_again_in_the_middle_of_an_edit_leaves_the_edit(screen, gateway):
+    async with screen(gateway.socket, lang="zh") as it:
+        await it.connected()
+        first = await it.ask(corpus.GFR_QUESTION)
+        await it.press("f8", "ctrl+r")
+        again = await it.until(lambda: it.last if it.last is not first else None)
+        await it.until(lambda: not again.live)
+        assert it.chat.draft == ""
+        await it.ask(STEMI)
+        assert [turn.question for turn in it.controller.conversation.turns] == [corpus.GFR_QUESTION, STEMI]
+
+
 async def test_new_patient_wipes_everything_here_and_in_the_service(screen, gateway):
     async with screen(gateway.socket, lang="zh") as it:
         await it.connected()
@@ -148,9 +161,47 @@ async def test_the_language_changes_while_running(screen, gateway):
         assert " zh " in it.text().splitlines()[0]
 
 
-async def test_a_huge_paste_is_refused_with_its_count_and_the_draft_is_kept(screen, gateway):
-    from textual import events
+async def test_the_frame_of_the_composer_changes_its_language_too(screen, gateway):
+    async with screen(gateway.socket, lang="zh") as it:
+        await it.press("f7")
+        chinese = it.chat.composer.border_title
+        assert chinese
+        await it.press("f9")
+        assert it.chat.composer.border_title == "reasoning: always" != chinese
 
+
+async def test_a_key_right_behind_esc_is_not_lost_in_the_window_that_closes(screen, gateway):
+    async with screen(gateway.socket) as it:
+        for opener in ("f1", "f3", "f5"):
+            it.chat.set_draft("x")
+            await it.press(opener)
+            it.app.post_message(events.Key("escape", None))
+            it.app.post_message(events.Key("f7", None))
+            before = it.controller.thinking
+            await it.until(lambda before=before: it.controller.thinking != before, 3, f"F7 behind {opener} and Esc")
+            assert it.app.screen is it.chat
+
+
+async def test_what_is_typed_or_pasted_in_the_transcript_goes_into_the_question(screen, gateway):
+    async with screen(gateway.socket, lang="zh") as it:
+        await it.connected()
+        await it.ask(corpus.GFR_QUESTION)
+        it.chat.transcript.focus()
+        await it.press("尿", "酮")
+        assert it.chat.draft == "尿酮"
+        assert it.chat.composer.has_focus
+        it.chat.transcript.focus()
+        it.app.post_message(events.Paste("5\x1b mmol/L"))
+        await it.until(lambda: it.chat.draft == "尿酮5 mmol/L", 3)
+        it.chat.transcript.focus()
+        await it.press("v")  # a key of the transcript stays one
+        assert it.app.screen is not it.chat
+        await it.press("escape", "escape")
+        assert it.chat.composer.has_focus
+        assert it.chat.draft == "尿酮5 mmol/L"
+
+
+async def test_a_huge_paste_is_refused_with_its_count_and_the_draft_is_kept(screen, gateway):
     async with screen(gateway.socket) as it:
         await it.connected()
         it.chat.set_draft("half a question")

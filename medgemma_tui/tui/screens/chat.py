@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import ClassVar
 
+from textual import events
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, Vertical
@@ -14,6 +15,7 @@ from textual.widgets import Static
 from medgemma_tui.clinical.budget import BudgetPlan
 from medgemma_tui.i18n import _
 from medgemma_tui.protocol import Telemetry
+from medgemma_tui.safetext import clean
 from medgemma_tui.settings import Settings
 from medgemma_tui.tui.controller import Level
 from medgemma_tui.tui.conversation import Entry
@@ -210,6 +212,21 @@ class ChatScreen(Screen[None]):
         places = [place for place in places if place is not self.transcript or not self._empty]
         at = next((index for index, place in enumerate(places) if place.has_focus), 0)
         places[(at + step) % len(places)].focus()
+
+    def on_key(self, event: events.Key) -> None:
+        """What is typed in another place and is no key there belongs to the question: a click must lose no text."""
+        if self.composer.has_focus or event.key in self.active_bindings:
+            return
+        if event.character is not None and event.is_printable:
+            event.stop()
+            self.composer.focus()
+            self.composer.insert_pasted(clean(event.character))
+
+    def on_paste(self, event: events.Paste) -> None:
+        """The same for a paste."""
+        event.stop()
+        self.composer.focus()
+        self.composer.post_message(events.Paste(event.text))
 
     def on_descendant_focus(self) -> None:
         """The key bar speaks of the place that has the keyboard."""

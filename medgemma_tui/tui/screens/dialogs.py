@@ -1,4 +1,8 @@
-"""Small windows over the chat: a question to confirm, a text to read, the patient card, the palette."""
+"""Small windows over the chat: a question to confirm, a text to read, the patient card, the palette.
+
+Keys that close a window have priority: the app then closes it before it looks at the next key, which otherwise still
+goes to the window that is about to close, and is lost.
+"""
 
 from __future__ import annotations
 
@@ -22,8 +26,8 @@ class Confirm(ModalScreen[bool]):
     """A question with two answers; the mark stands on the safe one. Y and N answer too."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("escape,n", "answer(False)", N_("No"), show=False),
-        Binding("y", "answer(True)", N_("Yes"), show=False),
+        Binding("escape,n", "answer(False)", N_("No"), priority=True, show=False),
+        Binding("y", "answer(True)", N_("Yes"), priority=True, show=False),
     ]
 
     def __init__(self, question: str, yes: str, no: str) -> None:
@@ -53,7 +57,7 @@ class Reader(ModalScreen[None]):
     """A text to read and scroll through; Esc, or the key that opened it, closes."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("escape,q,f1,ctrl+g,f3,ctrl+o", "dismiss", N_("Close"), show=False),
+        Binding("escape,q,f1,ctrl+g,f3,ctrl+o", "dismiss", N_("Close"), priority=True, show=False),
     ]
 
     def __init__(self, title: str, text: str) -> None:
@@ -82,7 +86,7 @@ class RawText(ModalScreen[None]):
     """A message letter for letter, to select and copy from."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("escape,q,v", "dismiss", N_("Close"), show=False),
+        Binding("escape,q,v", "dismiss", N_("Close"), priority=True, show=False),
         Binding("c", "copy", N_("Copy"), show=False),
     ]
 
