@@ -100,3 +100,9 @@ def test_the_title_is_cut_before_the_demo_mark(width: int) -> None:
     assert "DEMO, NOT MEDICAL" in text
     assert "\x1b" not in text
     assert title("box", True, width, "ascii").isascii()
+
+
+def test_the_models_state_is_shortened_after_the_other_two() -> None:
+    model = Statement("DEMO, NOT MEDICAL · loading 40 %", "warn", short="DEMO, NOT MEDICAL")
+    privacy = Statement("local-only · 0 network sockets (screen, gateway, worker)", "ok", short="local-only")
+    assert "loading 40 %" in bar(Statement("none · CPU", "warn"), model, privacy, 110)

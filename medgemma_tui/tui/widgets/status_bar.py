@@ -13,6 +13,9 @@ from medgemma_tui.tui.wrap import cells, truncate, wrap
 
 Level = Literal["ok", "warn", "bad", "unknown"]
 
+MODEL = 1
+"""The place of the model among the three."""
+
 _INKS = {"ok": Ink("ok"), "warn": Ink("warn", bold=True), "bad": Ink("bad", bold=True), "unknown": MUTED}
 
 
@@ -63,7 +66,10 @@ class StatusBar(Panel):
         while (over := sum(map(cells, texts)) - room) > 0:
             savings = {at: cells(texts[at]) - cells(briefs[at]) for at in range(3)}
             enough = [at for at in savings if savings[at] >= over]
-            at = min(enough, key=savings.__getitem__) if enough else max(savings, key=savings.__getitem__)
+            # the model's state is what changes: it is shortened after the other two
+            at = max(savings, key=savings.__getitem__)
+            if enough:
+                at = min(enough, key=lambda place: (place == MODEL, savings[place]))
             if savings[at] <= 0:
                 break
             texts[at] = briefs[at]
