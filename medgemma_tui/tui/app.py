@@ -204,7 +204,8 @@ class MedgemmaApp(App[None]):
         gpu = statements.gpu(telemetry, state)
         privacy = statements.privacy(telemetry, self.own_sockets, state)
         self.chat.show_status(gpu, statements.model(state), privacy)
-        self.chat.show_telemetry(telemetry if state.connected else None, gpu.text)
+        device = state.model.device if state.model is not None else None
+        self.chat.show_telemetry(telemetry if state.connected else None, gpu.text, device)
         name = clean_line(self.settings.box_name or socket.gethostname())
         self.chat.title_bar.show(f"MedGemma · {name}", self._is_demo, i18n.language())
         self._show_banner()

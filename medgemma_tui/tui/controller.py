@@ -45,6 +45,7 @@ class View(Protocol):
     def offer(self) -> None: ...
     def say(self, text: str, level: Level = "information") -> None: ...
     def editing(self, active: bool) -> None: ...
+    def show_thinking(self, mode: str) -> None: ...
 
 
 class Controller:
@@ -324,6 +325,8 @@ class Controller:
         self._sending = False
         self._paste = None
         self._edited, self._set_aside = None, ""
+        self.thinking = self._settings.thinking  # "skip" was chosen for the patient before
+        self._view.show_thinking(self.thinking)
         self._view.editing(False)
         self._view.wiped()
         self._view.offer()

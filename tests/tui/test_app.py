@@ -161,6 +161,16 @@ async def test_the_language_changes_while_running(screen, gateway):
         assert " zh " in it.text().splitlines()[0]
 
 
+async def test_a_new_patient_is_not_answered_without_reasoning_because_the_last_one_was(screen, gateway):
+    async with screen(gateway.socket) as it:
+        await it.connected()
+        await it.press("f7", "f7")
+        assert it.controller.thinking == "skip"
+        await it.press("f5")
+        assert it.controller.thinking == "auto"
+        assert "less safe" not in it.text()
+
+
 async def test_the_frame_of_the_composer_changes_its_language_too(screen, gateway):
     async with screen(gateway.socket, lang="zh") as it:
         await it.press("f7")

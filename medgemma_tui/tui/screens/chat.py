@@ -177,10 +177,10 @@ class ChatScreen(Screen[None]):
 
     # --- what the app shows ---
 
-    def show_telemetry(self, telemetry: Telemetry | None, reason: str = "") -> None:
-        """New figures, or none and why."""
-        self.gpu.show(telemetry, reason)
-        self.gpu_line.show(telemetry, reason)
+    def show_telemetry(self, telemetry: Telemetry | None, reason: str, device: str | None) -> None:
+        """New figures, or none and why; ``device`` is where the model runs, None where that is not known."""
+        self.gpu.show(telemetry, reason, device)
+        self.gpu_line.show(telemetry, reason, device)
 
     def show_status(self, gpu: Statement, model: Statement, privacy: Statement) -> None:
         """The three statements."""

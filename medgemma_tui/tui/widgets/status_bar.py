@@ -59,8 +59,12 @@ class StatusBar(Panel):
         labels = (_("GPU"), _("Model"), _("Privacy"))
         heads = [f"{label}: " for label in labels]
         marks = {"ok": "", "warn": glyphs.warn + " ", "bad": glyphs.bad + " ", "unknown": ""}
-        texts = [marks[item.level] + clean_line(item.text or _("unknown")) for item in self._statements]
-        briefs = [marks[item.level] + clean_line(item.brief or _("unknown")) for item in self._statements]
+
+        def said(item: Statement, text: str) -> str:
+            return marks[item.level] + clean_line(text or _("unknown")).replace("·", glyphs.dot)
+
+        texts = [said(item, item.text) for item in self._statements]
+        briefs = [said(item, item.brief) for item in self._statements]
         gap = f" {glyphs.bar} "
         room = width - sum(map(cells, heads)) - 2 * cells(gap)
         while (over := sum(map(cells, texts)) - room) > 0:

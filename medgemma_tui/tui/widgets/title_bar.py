@@ -38,7 +38,11 @@ class TitleBar(Panel):
         room = width - cells(right) - cells(demo) - 4
         left = ""
         if room > 2:
-            left = " " + truncate(clean_line(self._left), room - 2, self._glyphs.ellipsis) + " "
+            left = (
+                " "
+                + truncate(clean_line(self._left).replace("·", self._glyphs.dot), room - 2, self._glyphs.ellipsis)
+                + " "
+            )
         fill = max(0, width - 1 - cells(left) - cells(demo) - cells(right))
         half = fill // 2 if demo else fill
         return [
