@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 
 from medgemma_tui import demo
 from medgemma_tui.model_dir import (
+    PREFILL_CHUNK,
     ModelDir,
     ModelDirError,
     check_fit,
@@ -304,6 +305,26 @@ def medgemma(**changes) -> ModelDir:
 @pytest.mark.parametrize("tokens", [1, 1000, 1024, 1025, 8192, 32_768, 131_072])
 def test_kv_bytes_are_the_designs_formula(tokens):
     assert medgemma().kv_bytes(tokens) == 20_480 * tokens + 118_784 * min(tokens, 1024)
+
+
+@pytest.mark.engine
+@pytest.mark.parametrize("window", [512, 1000, 8192, 131_072])
+def test_the_slots_take_what_the_arithmetic_says(window):
+    """A cache of Gemma 3 4B's shape, on no device, against ``ModelDir.slot_bytes``."""
+    torch = pytest.importorskip("torch")
+    from transformers import Gemma3TextConfig
+
+    from medgemma_tui.worker.cache import SlotCache
+
+    config = Gemma3TextConfig(num_hidden_layers=34, sliding_window=1024, num_key_value_heads=4, head_dim=256)
+    cache = SlotCache(
+        config, slots=8, length=window, prefill_chunk=PREFILL_CHUNK, dtype=torch.bfloat16, device=torch.device("meta")
+    )
+    saved = [tensor for pair in cache._saved if pair is not None for tensor in pair]
+    taken = sum(tensor.nbytes for tensor in (*cache._keys, *cache._values, *saved))
+    trash = 8 * 34 * 4096
+    told = 8 * medgemma().slot_bytes(window)
+    assert taken - trash <= told < 1.05 * taken
 
 
 def test_sizes_of_the_real_configuration(model, tmp_path):

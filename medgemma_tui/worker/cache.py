@@ -20,45 +20,6 @@ BUCKET = 64  # attention looks at the longest row in use, rounded up to this man
 
 
 @dataclass(frozen=True, slots=True)
-class KvShape:
-    """What one token costs in keys and values. ``full`` and ``sliding`` count layers; sizes in bytes."""
-
-    full: int
-    sliding: int
-    kv_heads: int
-    head_dim: int
-    window: int
-    dtype_bytes: int
-
-    @classmethod
-    def of(cls, config: PreTrainedConfig, dtype: torch.dtype = torch.bfloat16) -> KvShape:
-        """Read it from a Gemma 3 configuration (text-only or the one with a vision tower)."""
-        text = config.get_text_config()
-        sliding = sum(kind == "sliding_attention" for kind in text.layer_types)
-        return cls(
-            full=len(text.layer_types) - sliding,
-            sliding=sliding,
-            kv_heads=text.num_key_value_heads,
-            head_dim=text.head_dim,
-            window=text.sliding_window,
-            dtype_bytes=torch.empty((), dtype=dtype).element_size(),
-        )
-
-    def bytes(self, tokens: int) -> int:
-        """Bytes that a conversation of ``tokens`` needs: every token in the full layers, a window in the others."""
-        row = 2 * self.kv_heads * self.head_dim * self.dtype_bytes
-        return row * (self.full * tokens + self.sliding * min(tokens, self.window))
-
-    def tokens(self, budget: int) -> int:
-        """The longest conversation that fits in ``budget`` bytes."""
-        row = 2 * self.kv_heads * self.head_dim * self.dtype_bytes
-        within = budget // (row * (self.full + self.sliding))
-        if within <= self.window or self.full == 0:
-            return within
-        return (budget - row * self.sliding * self.window) // (row * self.full)
-
-
-@dataclass(frozen=True, slots=True)
 class Pass:
     """What the model is given beside the token ids for one forward pass."""
 

@@ -15,7 +15,8 @@ from functools import partial
 import torch
 from transformers import PreTrainedModel
 
-from medgemma_tui.worker.cache import KvShape, Pass, SlotCache
+from medgemma_tui.model_dir import PREFILL_CHUNK
+from medgemma_tui.worker.cache import Pass, SlotCache
 from medgemma_tui.worker.fastpath import Capture, FastDecode, try_fast
 from medgemma_tui.worker.guards import refuse_half_precision
 from medgemma_tui.worker.lean import use_lean_linears, use_lean_norms
@@ -49,7 +50,6 @@ class _Row:
     sampler: Sampler | None
     queue: list[int]
     cached: int
-    kv_bytes: int
     saves: bool  # the ring may run over what the prompt left in it: keep a checkpoint
     held: list[TokenEvent]  # forced tokens right after the prompt, reported once it is read
     served: int = 0  # the step in which its last chunk was fed
@@ -83,6 +83,9 @@ class _Fed:
 class Decoder:
     """Decodes requests on one model.
 
+    Every slot's keys and values are allocated here, before anybody is admitted, so a free slot is room for a whole
+    conversation: nothing else is asked at admission. ``model_dir.vram_need`` says what they take.
+
     Args:
         model: a Gemma 3 language model in bfloat16 or float32, quantised or not, on its device, in eval mode.
         ids: the tokens that steer a reply.
@@ -90,7 +93,6 @@ class Decoder:
         max_model_len: tokens of one conversation, prompt and reply together.
         prefill_chunk: prompt tokens fed in one step.
         max_queue: requests that may wait; ``None`` is no limit.
-        kv_budget_bytes: admit no more conversations than need this much (prompt and longest reply).
         guard_repetition: end replies that go round in a loop.
         fast: take the checked short cuts: lean layers on the CPU, recorded steps on CUDA.
         capture: records steps in place of CUDA graphs (tests).
@@ -106,9 +108,8 @@ class Decoder:
         *,
         slots: int,
         max_model_len: int,
-        prefill_chunk: int = 256,
+        prefill_chunk: int = PREFILL_CHUNK,
         max_queue: int | None = None,
-        kv_budget_bytes: int | None = None,
         guard_repetition: bool = True,
         fast: bool = True,
         capture: Capture | None = None,
@@ -119,11 +120,7 @@ class Decoder:
         self._chunk = prefill_chunk
         self._max_queue = max_queue
         self._guard_repetition = guard_repetition
-        self._shape = KvShape.of(model.config, dtype)
-        self._kv_budget = kv_budget_bytes
         self._length = max_model_len
-        if kv_budget_bytes is not None:
-            self._length = min(max_model_len, self._shape.tokens(kv_budget_bytes))
         self._cache = SlotCache(
             model.config,
             slots=slots,
@@ -196,7 +193,7 @@ class Decoder:
         request = self._queue.remove(request_id)
         if request is not None:
             reply = Reply(request, self._ids, 1, guard_repetition=False)
-            self._cancelled.append(_finish_event(request, reply, FinishReason.CANCELLED, 0))
+            self._cancelled.append(reply.finished(FinishReason.CANCELLED, 0))
             return
         row = next((row for row in self._rows if row.request.id == request_id), None)
         if row is not None:
@@ -245,10 +242,6 @@ class Decoder:
         events: list[DecodeEvent] = []
         while (request := self._queue.peek()) is not None:
             count = len(request.prompt_ids)
-            needed = self._shape.bytes(min(count + request.max_new_tokens, self._length))
-            held = sum(row.kv_bytes for row in self._rows)
-            if self._kv_budget is not None and self._rows and held + needed > self._kv_budget:
-                break
             reuse = self._table.take(request.owner, request.prompt_ids)
             if reuse is None:
                 break
@@ -269,7 +262,6 @@ class Decoder:
                 sampler=Sampler(request.sampling) if request.sampling.temperature > 0 else None,
                 queue=[*request.prompt_ids[reuse.length :], *begin.feed],
                 cached=reuse.length,
-                kv_bytes=needed,
                 saves=count + limit > self._cache.ring,
                 held=begin.events,
             )
@@ -386,7 +378,7 @@ class Decoder:
         self._table.release(row.slot)
         if row.slot.index in self._forget_later:
             self._wipe(row.slot)
-        return _finish_event(row.request, row.reply, reason, row.cached)
+        return row.reply.finished(reason, row.cached)
 
     def _wipe(self, slot: Slot) -> None:
         self._forget_later.discard(slot.index)
@@ -402,15 +394,3 @@ class Decoder:
 
     def _ids_in_use(self) -> set[str]:
         return {row.request.id for row in self._rows} | set(self._queue.positions())
-
-
-def _finish_event(request: DecodeRequest, reply: Reply, reason: FinishReason, cached: int) -> FinishEvent:
-    return FinishEvent(
-        id=request.id,
-        reason=reason,
-        prompt_tokens=len(request.prompt_ids),
-        cached_tokens=cached,
-        reasoning_tokens=reply.reasoning_tokens,
-        answer_tokens=reply.answer_tokens,
-        trace_closed=reply.trace_closed,
-    )

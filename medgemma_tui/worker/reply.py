@@ -11,7 +11,15 @@ from dataclasses import dataclass, field
 from medgemma_tui.worker.guards import LoopDetector
 from medgemma_tui.worker.sections import SectionPlan
 from medgemma_tui.worker.thinking import SpecialTokens, TraceParser, TraceState
-from medgemma_tui.worker.types import Channel, DecodeRequest, FinishReason, Thinking, TokenEvent, TraceClosed
+from medgemma_tui.worker.types import (
+    Channel,
+    DecodeRequest,
+    FinishEvent,
+    FinishReason,
+    Thinking,
+    TokenEvent,
+    TraceClosed,
+)
 
 ANSWER_RESERVE = 512  # tokens kept for the answer when the trace would use up everything …
 ANSWER_SHARE = 4  # … or this part of the limit, if that is less
@@ -73,6 +81,18 @@ class Reply:
         else:
             self._in_content(move, token)
         return self._checked(move)
+
+    def finished(self, reason: FinishReason, cached: int) -> FinishEvent:
+        """The last event, with what the reply has come to; ``cached`` prompt tokens came from a checkpoint."""
+        return FinishEvent(
+            id=self._request.id,
+            reason=reason,
+            prompt_tokens=len(self._request.prompt_ids),
+            cached_tokens=cached,
+            reasoning_tokens=self.reasoning_tokens,
+            answer_tokens=self.answer_tokens,
+            trace_closed=self.trace_closed,
+        )
 
     def _in_trace(self, move: Move, token: int) -> None:
         leaves = token == self._ids.start_of_turn

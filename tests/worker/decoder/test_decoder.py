@@ -130,30 +130,16 @@ def test_fp16_is_refused(chaos):
 # -- admission by memory -------------------------------------------------------------------------------------------
 
 
-def test_admission_keeps_to_the_kv_budget(chaos, prompt):
-    from medgemma_tui.worker.cache import KvShape
-
-    shape = KvShape.of(chaos.model.config, chaos.model.dtype)
-    budget = shape.bytes(200)
-    decoder = chaos.decoder(kv_budget_bytes=budget)
-    for n in range(3):
-        decoder.submit(ask(str(n), prompt(20), 30))  # 50 tokens each: all within the window
+def test_every_slot_is_allocated_before_anybody_is_admitted(chaos, prompt):
+    decoder = chaos.decoder(slots=3)
+    cache = decoder._cache
+    before = [tensor.data_ptr() for tensor in (*cache._keys, *cache._values)]
+    assert all(tensor.shape[0] == 3 for tensor in (*cache._keys, *cache._values))
+    for n in range(4):
+        decoder.submit(ask(str(n), prompt(900), 100))  # as long as the window allows
     decoder.step()
-    per_request = shape.bytes(50)
-    assert decoder.active == min(3, budget // per_request) < 3
-    replies = chaos.follow(decoder, chaos.replies(), lambda _: decoder.idle)
-    assert set(replies.finish) == {"0", "1", "2"}
-
-
-def test_gemma_3_4b_costs_what_was_measured():
-    """DESIGN.md section 7: 20,480 bytes a token, and 118,784 for each of the first 1,024."""
-    from medgemma_tui.worker.cache import KvShape
-
-    shape = KvShape(full=5, sliding=29, kv_heads=4, head_dim=256, window=1024, dtype_bytes=2)
-    for tokens in (1, 1000, 1024, 8192, 131072):
-        assert shape.bytes(tokens) == 20_480 * tokens + 118_784 * min(tokens, 1024)
-        assert shape.tokens(shape.bytes(tokens)) == tokens
-        assert shape.tokens(shape.bytes(tokens) - 1) == tokens - 1
+    assert (decoder.active, decoder.queued) == (3, 1)
+    assert [tensor.data_ptr() for tensor in (*cache._keys, *cache._values)] == before
 
 
 # -- privacy -------------------------------------------------------------------------------------------------------
