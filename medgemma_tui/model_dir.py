@@ -11,7 +11,10 @@ Memory, in bytes, for a window of ``n`` tokens (DESIGN section 7 for Gemma 3 4B)
     sliding layers              row x sliding x min(n, window)                118,784 x min(n, 1024)
     one slot of the worker      full + 2 x sliding x min(n, window + a prefill chunk, rounded up to 128)
                                 (the ring and its checkpoint)
-    need                        weights + slots x one slot + working memory
+    a chunk's attention         n x 4 x heads x head_dim (K and V expanded to every query head: SDPA with a mask
+                                does that) + n x 2 x 2 x chunk (two masks)               9,216 x n, once
+    recorded steps              384 MiB: see GRAPH_BYTES
+    need                        weights + slots x one slot + a chunk's attention + recorded steps + working memory
 """
 
 from __future__ import annotations
@@ -28,7 +31,10 @@ PICKLE_SUFFIXES = frozenset({".bin", ".pt", ".pth", ".pkl", ".pickle", ".ckpt"})
 MODEL_TYPES = {"gemma3_text": True, "gemma3": False}  # model_type -> text only
 TOKENIZER_FILE = "tokenizer.json"
 WORKING_BYTES = 768 * 1024 * 1024
-"""Set aside for activations, logits, cuBLAS and bitsandbytes workspaces."""
+"""Set aside for activations, logits, cuBLAS and bitsandbytes workspaces: what does not grow with the window."""
+GRAPH_BYTES = 384 * 1024 * 1024
+"""Set aside for the decode step's CUDA graphs. Reckoned, not measured: 12 (64 to 131,072 keys) x (1,500 launches x
+8 KiB in the driver + 4 MiB of logits of 8 slots) + 64 MiB of scratch = 253 MiB, and half as much again."""
 DEFAULT_WINDOW = 8192
 MIN_WINDOW = 512
 PREFILL_CHUNK = 256
@@ -93,6 +99,9 @@ class ModelDir:
     full_layers: int
     sliding_layers: int
     sliding_window: int
+    heads: int
+    """Query heads of a layer."""
+    head_dim: int
     kv_row_bytes: int
     """Keys and values of one token in one layer, bf16."""
 
@@ -109,6 +118,10 @@ class ModelDir:
         """One slot of the worker's cache for a window of ``window`` tokens: rows, ring, and the ring's checkpoint."""
         ring = min(_round_up(self.sliding_window + PREFILL_CHUNK), _round_up(window))
         return self.kv_row_bytes * (self.full_layers * window + 2 * self.sliding_layers * ring)
+
+    def attention_bytes(self, window: int) -> int:
+        """What one layer takes, besides, while the last chunk of a full prompt is read (bf16)."""
+        return (4 * self.heads * self.head_dim + 4 * PREFILL_CHUNK) * window
 
 
 class _TextConfig(BaseModel):
@@ -219,6 +232,8 @@ def _inspect(path: Path) -> ModelDir:
         full_layers=text.num_hidden_layers - sliding,
         sliding_layers=sliding,
         sliding_window=text.sliding_window,
+        heads=text.num_attention_heads,
+        head_dim=text.head_dim,
         kv_row_bytes=2 * text.num_key_value_heads * text.head_dim * 2,
     )
 
@@ -337,7 +352,8 @@ def _check_tokenizer(path: Path, names: list[str]) -> None:
 
 def vram_need(model: ModelDir, window: int, slots: int) -> int:
     """Bytes of GPU memory for ``slots`` conversations of up to ``window`` tokens: the module's table."""
-    return model.loaded_bytes + WORKING_BYTES + slots * model.slot_bytes(window)
+    fixed = model.loaded_bytes + WORKING_BYTES + GRAPH_BYTES
+    return fixed + slots * model.slot_bytes(window) + model.attention_bytes(window)
 
 
 def window_that_fits(free_bytes: int, model: ModelDir, slots: int) -> int:
@@ -346,7 +362,7 @@ def window_that_fits(free_bytes: int, model: ModelDir, slots: int) -> int:
     A multiple of 128 (or the model's own limit), at most the model's limit; 0 where not even ``MIN_WINDOW`` fits.
     """
     low, high = 0, model.context_limit
-    while low < high:  # slot_bytes grows with the window
+    while low < high:  # the need grows with the window
         middle = (low + high + 1) // 2
         if vram_need(model, middle, slots) <= free_bytes:
             low = middle

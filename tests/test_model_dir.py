@@ -297,7 +297,7 @@ def medgemma(**changes) -> ModelDir:
         "path": Path("/models/medgemma"), "model_type": "gemma3", "text_only": False, "quantization": None,
         "files": (), "weight_bytes": 8_600_000_000, "loaded_bytes": 2_998_480_896, "parameters": 3_880_263_168,
         "context_limit": 131_072, "vocab_size": 262_208, "hidden_size": 2560, "full_layers": 5,
-        "sliding_layers": 29, "sliding_window": 1024, "kv_row_bytes": 4096,
+        "sliding_layers": 29, "sliding_window": 1024, "heads": 8, "head_dim": 256, "kv_row_bytes": 4096,
     }  # fmt: skip
     return ModelDir(**{**figures, **changes})
 
@@ -348,8 +348,22 @@ def test_sizes_of_the_real_configuration(model, tmp_path):
     assert not found.text_only
     assert (found.full_layers, found.sliding_layers, found.context_limit) == (5, 29, 131_072)
     assert found.parameters == 3_880_263_168
-    assert found.kv_row_bytes == 4096
+    assert (found.heads, found.head_dim, found.kv_row_bytes) == (8, 256, 4096)
     assert found.loaded_bytes == pytest.approx(3.00e9, rel=0.002)
+
+
+@pytest.mark.parametrize("free", [22.5, 14.5])
+def test_the_default_window_leaves_room_for_a_full_prompt(free):
+    """Of Gemma 3 4B with 8 slots on an L4 and a T4, reckoned here from the shapes of the tensors."""
+    bf16, chunk, slots = 2, 256, 8
+    window = default_window(medgemma(), int(free * GIB), slots)
+    row = 2 * 4 * 256 * bf16
+    held = 2_998_480_896 + slots * (row * 5 * window + 2 * row * 29 * (1024 + chunk))
+    expanded = 2 * 8 * 256 * bf16 * window  # [1, 8, window, 256], keys and values
+    masks = 2 * chunk * window * bf16
+    graphs, working = 253 * 2**20, 768 * 2**20
+    assert held + expanded + masks + graphs + working <= free * GIB
+    assert window >= 32_768  # and is still worth having
 
 
 @given(free=st.integers(0, 200 * GIB), slots=st.integers(1, 32))
