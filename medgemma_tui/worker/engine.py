@@ -21,7 +21,7 @@ from transformers import PreTrainedTokenizerBase
 from medgemma_tui.http_errors import ApiError, prompt_too_long, queue_full
 from medgemma_tui.protocol import CompletionDetails, Progress, PromptDetails, Usage
 from medgemma_tui.worker.decoder import Decoder, PromptTooLong, QueueFull
-from medgemma_tui.worker.faults import describe
+from medgemma_tui.worker.faults import describe, is_out_of_memory
 from medgemma_tui.worker.outbox import Done, EngineEvent, Failed, Text
 from medgemma_tui.worker.textstream import ReplyText
 from medgemma_tui.worker.types import (
@@ -188,7 +188,9 @@ class Engine:
         exhausted = False
         try:
             events = self._decoder.step()
-        except (torch.OutOfMemoryError, MemoryError):
+        except Exception as error:
+            if not is_out_of_memory(error):
+                raise
             exhausted = True
         if not exhausted:
             self._out_of_memory = 0

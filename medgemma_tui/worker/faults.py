@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import traceback
+from collections.abc import Iterator
 
 
 class OutOfMemory(RuntimeError):
@@ -11,6 +14,36 @@ class OutOfMemory(RuntimeError):
     def __init__(self, device: str) -> None:
         super().__init__(f"out of {'GPU' if device == 'cuda' else 'host'} memory while the model was loaded")
         self.device = device
+
+
+_NO_MEMORY = (
+    "out of memory",  # CUDA's runtime and driver
+    "alloc_failed",  # CUBLAS_STATUS_ALLOC_FAILED and cuDNN's
+    "cudaerrormemoryallocation",
+    "defaultcpuallocator",
+    "allocate memory",  # can't, cannot, unable to
+    "bad_alloc",
+)
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """True where memory ran out, in whichever of torch's ways that is told; several are RuntimeErrors with a text."""
+    if isinstance(error, MemoryError) or any(kind.__name__ == "OutOfMemoryError" for kind in type(error).__mro__):
+        return True
+    if isinstance(error, OSError) and error.errno == errno.ENOMEM:
+        return True
+    return isinstance(error, RuntimeError | OSError) and any(text in str(error).lower() for text in _NO_MEMORY)
+
+
+@contextlib.contextmanager
+def typed_out_of_memory(device: str) -> Iterator[None]:
+    """Where memory runs out inside, however that is told, OutOfMemory is raised for ``device``."""
+    try:
+        yield
+    except Exception as error:
+        if is_out_of_memory(error):
+            raise OutOfMemory(device) from None
+        raise
 
 
 _TELLS = frozenset({"AcceleratorError", "ImportError", "ModuleNotFoundError", "MissingToken"})

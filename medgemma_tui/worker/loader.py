@@ -27,7 +27,7 @@ from transformers import (
 )
 
 from medgemma_tui.model_dir import ModelDir, ModelDirError, check_fit, default_window, inspect, is_vision
-from medgemma_tui.worker.faults import OutOfMemory
+from medgemma_tui.worker.faults import typed_out_of_memory
 
 log = logging.getLogger(__name__)
 
@@ -104,22 +104,11 @@ def load_model(plan: Plan, progress: Progress = lambda percent: None) -> LoadedM
     what it must be, or OutOfMemory.
     """
     config = _text_config(plan.directory)
-    exhausted = False
-    try:
+    with typed_out_of_memory(plan.device.type):
         model = _read(plan, config, progress)
-    except (torch.OutOfMemoryError, MemoryError):
-        exhausted = True
-    except RuntimeError as error:
-        if "alloc" not in str(error).lower():  # the CPU allocator has no exception of its own
-            raise
-        exhausted = True
-    if exhausted:  # outside the except, where the traceback no longer holds the tensors
-        if plan.device.type == "cuda":
-            torch.cuda.empty_cache()
-        raise OutOfMemory(plan.device.type)
-    _check(model, plan.directory)
-    if plan.device.type == "cpu":
-        _unmap(model)
+        _check(model, plan.directory)
+        if plan.device.type == "cpu":
+            _unmap(model)
     # Were it saved, it would be the text-only model that it is, not under the names of the checkpoint it came from.
     model._weight_conversions = []
     model.eval()

@@ -30,7 +30,7 @@ from medgemma_tui import demo
 from medgemma_tui.exits import ExitCode
 from medgemma_tui.model_dir import ModelDirError, inspect
 from medgemma_tui.protocol import HealthReason, ModelCard
-from medgemma_tui.worker.faults import OutOfMemory, describe
+from medgemma_tui.worker.faults import OutOfMemory, describe, typed_out_of_memory
 from medgemma_tui.worker.server import make_app
 from medgemma_tui.worker.service import Ready, Service, Words
 
@@ -244,7 +244,7 @@ class _Process:
         except MissingToken as error:
             what = {"path": str(options.model), "file": f"tokenizer.json with {error.token}"}
             raise ModelDirError("no_tokenizer", what) from None
-        try:
+        with typed_out_of_memory(plan.device.type):
             decoder = Decoder(
                 loaded.model,
                 ids,
@@ -257,9 +257,7 @@ class _Process:
             decoder.submit(warm_up)
             while not decoder.idle:
                 decoder.step()
-        except torch.OutOfMemoryError:
-            raise OutOfMemory(plan.device.type) from None
-        decoder.forget()
+            decoder.forget()
         card = self._card(plan)
         ready = Ready(Engine(decoder, tokenizer, self._loop, self._fatal), GrammarCompiler(tokenizer, ids), card)
         tell(self._service.done, ready)

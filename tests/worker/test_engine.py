@@ -84,10 +84,18 @@ async def bench(loaded, tokenizer):
     made.engine.close()
 
 
-async def test_out_of_memory_in_a_prompt_ends_that_reply_alone(bench):
+@pytest.mark.parametrize(
+    "error",
+    [
+        torch.OutOfMemoryError("no room"),
+        RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`"),
+        RuntimeError("[enforce fail at alloc_cpu.cpp:124] err == 0. DefaultCPUAllocator: can't allocate memory"),
+    ],
+)
+async def test_out_of_memory_in_a_prompt_ends_that_reply_alone(bench, error):
     alone = text(await bench.ask("alone", "What is STEMI?", most=60))
     long_prompt = "GFR " * 600
-    bench.faults.append((lambda shape: shape[1] == 256, torch.OutOfMemoryError("no room")))
+    bench.faults.append((lambda shape: shape[1] == 256, error))
     short, long = await asyncio.gather(
         bench.ask("short", "What is STEMI?", most=60), bench.ask("long", long_prompt, most=5)
     )

@@ -518,6 +518,23 @@ def test_a_model_that_cannot_be_used_is_told_and_final(tmp_path, damage):
         running.end()
 
 
+@pytest.mark.parametrize("where", ["cache", "warming up"])
+def test_out_of_memory_has_its_exit_code(tmp_path, where):
+    """A cache larger than any address space, and cuBLAS's way of telling, where it would tell it."""
+    slots = 10**9 if where == "cache" else 1
+    fault = 'RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`")'
+    code = (
+        "import os, sys\nfrom medgemma_tui.worker import decoder, process\n"
+        f"def fail(self):\n    raise {fault}\n"
+        + ("decoder.Decoder.step = fail\n" if where == "warming up" else "")
+        + f"process.main(os.getppid(), ['--socket', {str(tmp_path / 'w.sock')!r}, '--model', {str(demo.model_dir())!r},"
+        f" '--demo', '--slots', '{slots}'])"
+    )
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=60)
+    assert ended.returncode == 4, ended.stderr[-2000:]
+    assert "out of host memory" in ended.stderr
+
+
 def test_it_does_not_outlive_its_parent(tmp_path):
     socket = tmp_path / "w.sock"
     code = (
