@@ -341,9 +341,10 @@ def _check_tokenizer(path: Path, names: list[str]) -> None:
             _OBJECT.validate_json((path / name).read_bytes())
         except ValidationError:
             raise ModelDirError("no_tokenizer", {"path": str(path), "file": f"{name} is not JSON"}) from None
-    if "chat_template.jinja" in names or "chat_template.json" in names:
+    if "chat_template.jinja" in names:
         return
-    if "chat_template" not in _json_object(path / "tokenizer_config.json", "bad_config"):
+    # chat_template.json is for processors: transformers' tokenizers do not read it.
+    if not _json_object(path / "tokenizer_config.json", "bad_config").get("chat_template"):
         raise ModelDirError("no_tokenizer", {"path": str(path), "file": "chat_template.jinja"})
 
 
