@@ -34,6 +34,9 @@ log = logging.getLogger(__name__)
 SKIP = ["lm_head", "model.vision_tower", "model.multi_modal_projector"]
 """Modules that stay unquantised. "vision_tower" alone would match nothing and un-protect lm_head."""
 
+DEVICES = Path("/dev")
+"""Where the NVIDIA driver's device nodes are."""
+
 _LANGUAGE_MODEL = {  # names in a checkpoint with a vision tower (Hub layout, then transformers 5's) -> text-only names
     r"^language_model\.model\.": "model.",
     r"^language_model\.lm_head\.": "lm_head.",
@@ -65,10 +68,12 @@ class LoadedModel:
 def make_plan(path: Path, *, max_model_len: int | None, slots: int, device: str | None = None) -> Plan:
     """Inspect ``path`` and choose device and window; checks that it fits in free VRAM.
 
-    ``device`` None: CUDA where there is one. Raises ModelDirError.
+    ``device`` None: CUDA where there is one; a GPU that torch cannot use is told in the log. Raises ModelDirError.
     """
     directory = inspect(path)
     where = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+    if device is None and where.type == "cpu":
+        _warn_of_an_unused_gpu()
     if where.type == "cuda":
         where = torch.device("cuda", where.index or 0)
     free = torch.cuda.mem_get_info(where)[0] if where.type == "cuda" else None
@@ -79,6 +84,18 @@ def make_plan(path: Path, *, max_model_len: int | None, slots: int, device: str 
         if free is not None:
             check_fit(directory, window, slots, free)
     return Plan(directory=directory, device=where, max_model_len=window, slots=slots)
+
+
+def _warn_of_an_unused_gpu() -> None:
+    nodes = sorted(node.name for node in DEVICES.glob("nvidia[0-9]*"))
+    if not nodes:
+        return
+    why = (
+        "this PyTorch is built without CUDA (torch.version.cuda is None)"
+        if torch.version.cuda is None
+        else "PyTorch finds no usable GPU (torch.cuda.is_available() is False): check the driver with nvidia-smi"
+    )
+    log.warning("the model runs on the CPU although %s is there: %s", DEVICES / nodes[0], why)
 
 
 def load_tokenizer(path: Path) -> PreTrainedTokenizerBase:

@@ -29,6 +29,7 @@ import uvloop
 from medgemma_tui import demo
 from medgemma_tui.exits import ExitCode
 from medgemma_tui.model_dir import ModelDirError, inspect
+from medgemma_tui.process_limits import no_core_dumps
 from medgemma_tui.protocol import HealthReason, ModelCard
 from medgemma_tui.worker.faults import OutOfMemory, describe, typed_out_of_memory
 from medgemma_tui.worker.server import make_app
@@ -66,6 +67,7 @@ class Options:
 
 def main(parent: int, arguments: Sequence[str] | None = None) -> None:
     """Run the worker and exit. ``parent`` is the process id of the one that started it: it is not outlived."""
+    no_core_dumps()
     options = parse(arguments)
     logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     logging.captureWarnings(True)

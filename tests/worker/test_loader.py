@@ -215,6 +215,27 @@ def test_broken_tokenizer(copy):
     assert caught.value.code == "no_tokenizer"
 
 
+@pytest.mark.parametrize(
+    ("file", "usable"), [("chat_template.jinja", True), ("tokenizer_config.json", True), ("chat_template.json", False)]
+)
+def test_a_template_is_accepted_where_the_tokenizer_reads_it(copy, file, usable):
+    """The check made without transformers and the loader agree on where a chat template may be."""
+    template = (copy / "chat_template.jinja").read_text()
+    (copy / "chat_template.jinja").unlink()
+    settings = json.loads((copy / "tokenizer_config.json").read_text())
+    settings.pop("chat_template", None)
+    (copy / "tokenizer_config.json").write_text(json.dumps(settings))
+    content = {"chat_template": template} if file == "chat_template.json" else {**settings, "chat_template": template}
+    (copy / file).write_text(template if file.endswith(".jinja") else json.dumps(content))
+    for check in (loader.inspect, loader.load_tokenizer):
+        if usable:
+            check(copy)
+            continue
+        with pytest.raises(ModelDirError) as caught:
+            check(copy)
+        assert (caught.value.code, caught.value.params["file"]) == ("no_tokenizer", "chat_template.jinja")
+
+
 def test_code_in_the_directory_does_not_run(copy):
     trap = copy / "trap.py"
     trap.write_text("open(__file__ + '.ran', 'w').close()\nclass T: pass\n")
@@ -271,6 +292,25 @@ def test_the_window_follows_free_video_memory(tiny_dir, monkeypatch):
     with pytest.raises(ModelDirError) as caught:
         loader.make_plan(tiny_dir, max_model_len=2048, slots=4, device="cuda")
     assert (caught.value.code, caught.value.params["window"]) == ("does_not_fit", "1024")
+
+
+@pytest.mark.parametrize(
+    ("node", "cuda", "told"),
+    [("nvidia0", None, "torch.version.cuda is None"), ("nvidia3", "12.9", "torch.cuda.is_available() is False"),
+     ("nvidiactl", "12.9", None)],
+)  # fmt: skip
+def test_a_gpu_that_is_not_used_is_told(tiny_dir, tmp_path, monkeypatch, caplog, node, cuda, told):
+    """No GPU here: only the device nodes and what torch was built for are given."""
+    (tmp_path / node).touch()
+    monkeypatch.setattr(loader, "DEVICES", tmp_path)
+    monkeypatch.setattr(torch.version, "cuda", cuda)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    assert loader.make_plan(tiny_dir, max_model_len=None, slots=1).device.type == "cpu"
+    warnings = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
+    assert len(warnings) == (told is not None)
+    assert all("the model runs on the CPU" in warning and told in warning for warning in warnings)
+    loader.make_plan(tiny_dir, max_model_len=None, slots=1, device="cpu")  # as asked: nothing to tell
+    assert len(caplog.records) == len(warnings)
 
 
 def test_a_file_that_is_overwritten_does_not_change_the_weights_in_use(copy):

@@ -161,6 +161,12 @@ def test_the_socket_is_private(worker):
     assert stat.S_IMODE(worker.socket.stat().st_mode) == 0o600
 
 
+def test_a_crash_would_leave_no_core_file(worker):
+    limits = Path(f"/proc/{worker.process.pid}/limits").read_text()
+    (line,) = [line for line in limits.splitlines() if line.startswith("Max core file size")]
+    assert line.split()[4:6] == ["0", "0"]
+
+
 def test_no_internet_socket(worker):
     assert psutil.Process(worker.process.pid).net_connections("inet") == []
 
