@@ -30,7 +30,10 @@ Lang = Annotated[str | None, typer.Option("--lang", metavar="zh|en", help="Langu
 
 def run() -> int:
     """Run the command named in ``sys.argv``; returns the exit code. A settings error is told in plain lines."""
+    from medgemma_tui.process_limits import no_core_dumps
     from medgemma_tui.settings import SettingsError
+
+    no_core_dumps()
 
     for stream in (sys.stdin, sys.stdout):
         if isinstance(stream, io.TextIOWrapper):

@@ -8,7 +8,7 @@ import resource
 def no_core_dumps() -> None:
     """A crash of this process or of any it starts writes no core file: it would hold patient text.
 
-    Hard and soft limit are 0, so no child can raise it again. systemd-coredump, which the kernel feeds through a pipe,
-    keeps to this limit by itself.
+    Hard and soft limit are 0, so no child can raise it again. Where the kernel pipes cores to a program, it is that
+    program's to keep to the limit.
     """
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))

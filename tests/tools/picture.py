@@ -76,6 +76,7 @@ def main() -> None:
         opened.type(GFR_QUESTION + "\r")
         screen.reset()
         _wait_for(opened, stream, screen, "tok/s", 60.0)
+        opened.type("\x1b[12~")  # F2: with its reasoning
         opened.read(2.0)
         screen.reset()
         stream.feed(bytes(opened.seen))
