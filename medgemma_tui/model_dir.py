@@ -182,8 +182,9 @@ def inspect(path: str | Path) -> ModelDir:
     path = Path(path)
     try:
         return _inspect(path)
-    except PermissionError as error:
-        raise ModelDirError("unreadable", {"file": str(error.filename or path)}) from None
+    except OSError as error:  # permissions, a link that points at itself, a failing disk
+        reason = error.strerror or type(error).__name__
+        raise ModelDirError("unreadable", {"file": str(error.filename or path), "reason": reason}) from None
 
 
 def _inspect(path: Path) -> ModelDir:

@@ -39,7 +39,7 @@ _MODEL_PROBLEMS = {
         "These weights are quantised as {quantization}, which this program does not run. "
         "Use the original bf16 weights, or weights quantised to 4-bit NF4."
     ),
-    "unreadable": N_("{file} cannot be read by this user. Ask the box's staff to correct its permissions."),
+    "unreadable": N_("{file} cannot be read ({reason}). Ask the box's staff to look at its permissions and the disk."),
     "does_not_fit": N_(
         "The model needs {needed} of GPU memory and {free} is free. The largest window that would fit is "
         "{window} tokens. Choose a smaller max_model_len, or free memory on the card (F3 shows who holds it)."

@@ -399,3 +399,12 @@ def test_default_windows():
     assert default_window(medgemma(), None, 8) == 8192
     assert default_window(medgemma(), 80 * GIB, 8) == 131_072
     assert default_window(medgemma(context_limit=2048), None, 8) == 2048
+
+
+def test_a_link_that_points_at_itself_is_told(tmp_path):
+    loop = tmp_path / "loop"
+    loop.symlink_to(loop)
+    with pytest.raises(ModelDirError) as caught:
+        inspect(loop)
+    assert caught.value.code == "unreadable"
+    assert caught.value.params["file"] == str(loop)
