@@ -126,7 +126,7 @@ def screen(
         print("medgemma-tui: no terminal here; use --plain, or `medgemma-tui ask`", file=sys.stderr)
         return ExitCode.USAGE
     environment.prepare(settings)
-    from medgemma_tui.tui.app import run as run_screen
+    from medgemma_tui.tui.start import run as run_screen
 
     return run_screen(settings)
 

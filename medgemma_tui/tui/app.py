@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import signal
 import socket
 import sys
@@ -15,14 +14,14 @@ from typing import ClassVar
 from textual.app import App
 from textual.binding import Binding, BindingType
 
-from medgemma_tui import i18n, launch, problems
+from medgemma_tui import i18n, problems
 from medgemma_tui.clinical.budget import BudgetPlan
 from medgemma_tui.demo import corpus
 from medgemma_tui.i18n import _
 from medgemma_tui.protocol import Telemetry
 from medgemma_tui.safetext import clean, clean_line
-from medgemma_tui.settings import Settings, SettingsError
-from medgemma_tui.tui import crash, keymap, messages, profile, statements, themes
+from medgemma_tui.settings import Settings
+from medgemma_tui.tui import crash, messages, profile, statements, themes
 from medgemma_tui.tui.controller import Controller
 from medgemma_tui.tui.driver import SafeDriver
 from medgemma_tui.tui.link import ExistingGateway, Gateway, Link, Service, connect
@@ -232,24 +231,3 @@ class MedgemmaApp(App[None]):
             return None
         parts = [(_("Question"), turn.question), (_("Reasoning"), turn.reasoning), (_("Answer"), turn.answer)]
         return clean("\n\n".join(f"[{name}]\n{text.strip()}" for name, text in parts if text.strip()))
-
-
-def run(settings: Settings) -> int:
-    """Run the screen until the person leaves; returns the exit code.
-
-    Raises SettingsError for a key override that names no command, or instructions that cannot be read.
-    """
-    unknown = keymap.unknown_ids(settings.keymap)
-    if unknown:
-        raise SettingsError("keymap", [f"keymap.{name}: no such command" for name in unknown])
-    from medgemma_tui.tui.commands import Screen
-
-    crash.install()
-    existing = launch.service_socket(settings)
-    gateway: Gateway = ExistingGateway(existing) if existing is not None else launch.PrivateGateway(settings)
-    app = Screen(settings, gateway, profile.choose(settings.profile, os.environ, settings.theme))
-    try:
-        app.run()
-    finally:
-        gateway.stop()
-    return app.return_code or app.final_code or problems.health_exit_code(app.state.health)

@@ -12,7 +12,7 @@ HEAVY = ("torch", "transformers", "bitsandbytes", "numpy")
 
 @pytest.mark.parametrize(
     "modules",
-    ["medgemma_tui.tui.app", "medgemma_tui.gateway.serve, medgemma_tui.telemetry.sampler", "medgemma_tui.plain"],
+    ["medgemma_tui.tui.start", "medgemma_tui.gateway.serve, medgemma_tui.telemetry.sampler", "medgemma_tui.plain"],
 )
 def test_no_torch_is_loaded(modules: str) -> None:
     code = f"import {modules}, sys; print([name for name in {HEAVY!r} if name in sys.modules])"

@@ -8,7 +8,7 @@ import pytest
 from textual.widgets import TextArea
 
 from medgemma_tui.settings import Settings, SettingsError
-from medgemma_tui.tui import app, keymap
+from medgemma_tui.tui import keymap, start
 
 TAKEN_BY_TERMINALS = {f"ctrl+{letter}" for letter in "chijmqsz"} | {"ctrl+left_square_bracket"}
 
@@ -49,7 +49,7 @@ def test_keys_are_readable():
 
 def test_an_override_that_names_no_command_is_an_error():
     with pytest.raises(SettingsError, match=r"trace\.togle"):
-        app.run(Settings(demo=True, keymap={"trace.togle": "f2"}))
+        start.run(Settings(demo=True, keymap={"trace.togle": "f2"}))
 
 
 async def test_an_override_takes_the_key(screen, tmp_path):
