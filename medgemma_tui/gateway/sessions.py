@@ -13,6 +13,7 @@ from medgemma_tui.protocol import SessionBody, SessionReply
 class _Parked:
     payload: bytearray
     timer: asyncio.TimerHandle
+    granted_s: float
 
     def wipe(self) -> None:
         """Overwrite our copy. Python may have made others while it parsed the request; those it frees as it likes."""
@@ -43,9 +44,9 @@ class Sessions:
                 param="payload",
             )
         self.drop(uid)
-        loop = asyncio.get_running_loop()
-        timer = loop.call_later(min(body.ttl_s, self._ttl_s), self.drop, uid)
-        self._parked[uid] = _Parked(payload, timer)
+        granted_s = min(body.ttl_s, self._ttl_s)
+        timer = asyncio.get_running_loop().call_later(granted_s, self.drop, uid)
+        self._parked[uid] = _Parked(payload, timer, granted_s)
 
     def get(self, uid: int) -> SessionReply:
         """The user's parked conversation. Raises ApiError (404) where there is none."""
@@ -53,7 +54,9 @@ class Sessions:
         if parked is None:
             raise ApiError(404, "not_found", "no conversation is parked for this user", code="no_session")
         left = parked.timer.when() - asyncio.get_running_loop().time()
-        return SessionReply(payload=parked.payload.decode("utf-8", "surrogatepass"), expires_in_s=max(0.0, left))
+        # (now + granted) - now is not granted in floating point: never promise more than the site allows
+        expires_in_s = max(0.0, min(left, parked.granted_s))
+        return SessionReply(payload=parked.payload.decode("utf-8", "surrogatepass"), expires_in_s=expires_in_s)
 
     def drop(self, uid: int) -> None:
         """Wipe the user's parked conversation, if there is one."""
