@@ -97,7 +97,7 @@ def test_it_is_quick_and_without_torch():
     )
     began = time.monotonic()
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
-    assert time.monotonic() - began < 3
+    assert time.monotonic() - began < 10
 
 
 def test_relative_path():

@@ -194,7 +194,7 @@ def test_a_full_queue_gets_429_with_position_and_retry_after(stubbed):
     assert stubbed.gateway.metrics()[("medgemma_queue_waiting", ())] == 3
     for stream in streams[:4]:
         stream.__exit__(None, None, None)
-    wait_for(lambda: stubbed.gateway.metrics()[("medgemma_queue_waiting", ())] == 0, 5, what="an empty queue")
+    wait_for(lambda: stubbed.gateway.metrics()[("medgemma_queue_waiting", ())] == 0, 10, what="an empty queue")
     assert stubbed.gateway.ask("n=1").status_code == 200
     streams[4].__exit__(None, None, None)
     quiet(stubbed)
@@ -209,8 +209,8 @@ def test_a_client_that_leaves_ends_the_engines_work_at_once(stubbed):
         for _ in range(5):
             next(lines)
         left = time.monotonic()
-    wait_for(lambda: stubbed.engine.seen()["cancelled"] == before + 1, 2, what="the cancellation")
-    assert time.monotonic() - left < 0.5
+    wait_for(lambda: stubbed.engine.seen()["cancelled"] == before + 1, 10, what="the cancellation")
+    assert time.monotonic() - left < 5  # of the fifty that the stream would take
     quiet(stubbed)
     assert stubbed.gateway.metrics()[("medgemma_requests_total", ("cancelled",))] == counted + 1
 
@@ -218,18 +218,18 @@ def test_a_client_that_leaves_ends_the_engines_work_at_once(stubbed):
 def test_a_client_that_leaves_a_whole_reply_ends_it_too(stubbed):
     quiet(stubbed)
     with pytest.raises(httpx.ReadTimeout):
-        stubbed.gateway.ask("n=1000 pause=0.01", timeout=0.3)
-    wait_for(lambda: stubbed.gateway.metrics()[("medgemma_requests_active", ())] == 0, 2, what="a free place")
+        stubbed.gateway.ask("n=5000 pause=0.01", timeout=0.3)
+    wait_for(lambda: stubbed.gateway.metrics()[("medgemma_requests_active", ())] == 0, 10, what="a free place")
 
 
 def test_a_client_that_leaves_the_queue_leaves_it(stubbed):
     quiet(stubbed)
-    with stubbed.gateway.stream("n=500 pause=0.01"), stubbed.gateway.stream("n=500 pause=0.01"):
+    with stubbed.gateway.stream("n=5000 pause=0.01"), stubbed.gateway.stream("n=5000 pause=0.01"):
         with stubbed.gateway.stream("n=1", wait=True) as third:
             lines = events(third)  # kept: dropping it hangs up
             next(lines)
             assert stubbed.gateway.metrics()[("medgemma_queue_waiting", ())] == 1
-        wait_for(lambda: stubbed.gateway.metrics()[("medgemma_queue_waiting", ())] == 0, 2, what="an empty queue")
+        wait_for(lambda: stubbed.gateway.metrics()[("medgemma_queue_waiting", ())] == 0, 10, what="an empty queue")
     quiet(stubbed)
 
 
@@ -239,11 +239,14 @@ def test_a_slow_reader_does_not_grow_the_gateway(stubbed):
     process = psutil.Process(stubbed.gateway.process.pid)
     before = process.memory_info().rss
     with stubbed.gateway.stream("n=64000 big"):
-        time.sleep(1.0)
-        written = stubbed.engine.seen()["written"]
-        time.sleep(0.5)
-        assert stubbed.engine.seen()["written"] == written  # it stands still
-        assert written < 8000
+
+        def stands_still():
+            written = stubbed.engine.seen()["written"]
+            time.sleep(0.5)
+            return written and stubbed.engine.seen()["written"] == written
+
+        wait_for(stands_still, what="an engine that is held back")
+        assert stubbed.engine.seen()["written"] < 8000
         assert process.memory_info().rss - before < 16 * 2**20
         assert stubbed.gateway.ask("n=1").status_code == 200  # others go on
     quiet(stubbed)
@@ -258,7 +261,7 @@ def test_a_client_that_does_not_read_at_all_loses_its_place_in_time(stubbed):
         with gateway.stream("n=64000 big") as stalled:
             began = time.monotonic()
             assert gateway.ask("n=1").status_code == 200  # as soon as the place is free
-            assert 0.2 < time.monotonic() - began < 5
+            assert 0.2 < time.monotonic() - began < 20
             with pytest.raises(httpx.TransportError):
                 stalled.read()
         assert gateway.metrics()[("medgemma_requests_total", ("cancelled",))] == 1

@@ -133,4 +133,4 @@ def test_telemetry_streams_end_when_the_gateway_does():
         list(lines)
         ending.join()
     assert code == [0]
-    assert time.monotonic() - began < 4
+    assert time.monotonic() - began < 10

@@ -32,7 +32,7 @@ def test_a_signal_ends_it_promptly_and_leaves_nothing(number):
         began = time.monotonic()
         running.process.send_signal(number)
         assert running.process.wait(timeout=10) == 0
-        assert time.monotonic() - began < 3
+        assert time.monotonic() - began < 8
         gone(running, worker)
     finally:
         running.stop()

@@ -196,15 +196,15 @@ async def test_the_end_takes_a_worker_that_ignores_sigterm_and_its_children(watc
     )
     await it.until(lambda _health: True)
     path = it.supervisor._command.socket.parent / "child.pid"
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(20):
         while not (path.exists() and path.read_text()):  # noqa: ASYNC110 - a file has no event
             await asyncio.sleep(0.02)
     worker, child = psutil.Process(it.supervisor.pid), psutil.Process(int(path.read_text()))
     began = time.monotonic()
     await it.end()
-    assert time.monotonic() - began < 2
+    assert time.monotonic() - began < 10  # of the sixty that it would sleep
     assert not worker.is_running()
-    psutil.wait_procs([child], timeout=2)
+    psutil.wait_procs([child], timeout=10)
     assert not child.is_running() or child.status() == psutil.STATUS_ZOMBIE
 
 

@@ -135,7 +135,7 @@ def test_the_count_is_cheap_enough_for_every_second():
         started = host.time.process_time()
         for _ in range(10):
             host.inet_sockets(os.getpid())
-        assert (host.time.process_time() - started) / 10 < 0.02
+        assert (host.time.process_time() - started) / 10 < 0.1
     finally:
         for pair in pairs:
             for end in pair:
