@@ -19,6 +19,7 @@ import psutil
 import pytest
 
 from medgemma_tui import demo
+from medgemma_tui.demo.corpus import suggestions
 
 pytest.importorskip("torch")
 pytestmark = pytest.mark.engine
@@ -213,8 +214,9 @@ def test_reasoning_comes_before_content(worker):
     assert fields == sorted(fields, key=["reasoning", "content"].index)
 
 
-def test_eight_at_once_say_what_each_says_alone(worker, answer):
-    questions = [GFR, "What is STEMI?", "INR<target> 怎么办", "DKA", GFR, "卒中时间窗", "hello", "CAP"]
+def test_eight_at_once_say_what_each_says_alone(worker):
+    # Questions it knows: of what it does not know, logits tie in bfloat16, and company decides by its rounding.
+    questions = [GFR, *suggestions("zh")[3:7], *suggestions("en")[3:5], GFR]
 
     def ask(index, who):
         return text_of(worker.chat(questions[index], owner=f"{who} {index}", max_tokens=120))
@@ -226,7 +228,10 @@ def test_eight_at_once_say_what_each_says_alone(worker, answer):
 
 
 def test_a_seed_repeats_and_another_does_not(worker):
-    one, again, other = (text_of(worker.chat("hello", temperature=1.5, seed=seed, max_tokens=60)) for seed in (1, 1, 2))
+    one, again, other = (
+        text_of(worker.chat("hello", owner=f"seed {n}", temperature=1.5, seed=seed, max_tokens=60))
+        for n, seed in enumerate((1, 1, 2))
+    )
     assert one == again != other
 
 

@@ -151,6 +151,22 @@ def test_no_recording_on_the_cpu(chaos, caplog):
     assert "as they are (no Linear4bit layers)" in caplog.text
 
 
+def linears(model):
+    from bitsandbytes.nn import Linear4bit
+
+    return [module for module in model.modules() if isinstance(module, Linear4bit)]
+
+
+def without_bf16(model):
+    """As on a CPU that lacks AVX512-BF16: bitsandbytes packs nothing for its fused kernel."""
+    for module in linears(model):
+        module.support_avx512bf16_for_cpu = False
+    return model
+
+
+SHAPES = ((1, 1), (8, 1), (3, 1), (1, 77), (2, 40))
+
+
 def test_lean_layers_are_bit_equal(demo):
     """The demo model with and without the short ways, for decode steps and prompt chunks."""
     import torch
@@ -160,20 +176,55 @@ def test_lean_layers_are_bit_equal(demo):
     lean, plain = demo.fresh(), demo.model
     assert not any("forward" in module.__dict__ for module in plain.modules())
     assert use_lean_norms(lean) is None
-    reason = use_lean_linears(lean)
-    if reason is not None:
-        assert "AVX512" in reason or "fused" in reason  # a CPU or build that lacks the kernel
-        pytest.skip(reason)
-    assert "replaced already" in use_lean_linears(lean)
+    if linears(lean)[0].support_avx512bf16_for_cpu:
+        assert use_lean_linears(lean) is None
+        assert "replaced already" in use_lean_linears(lean)
     with torch.inference_mode():
-        for rows, tokens in ((1, 1), (8, 1), (3, 1), (1, 77), (2, 40)):
+        for rows, tokens in SHAPES:
             ids = torch.randint(400, 2000, (rows, tokens))
             assert torch.equal(lean(ids).logits, plain(ids).logits)
 
 
+def test_unpacked_layers_differ_by_rounding_only(demo):
+    """Where the fused kernel cannot run, each layer gives what bitsandbytes gives to bfloat16's rounding."""
+    import torch
+
+    from medgemma_tui.worker.lean import use_lean_linears
+
+    lean, plain = without_bf16(demo.fresh()), without_bf16(demo.fresh())
+    assert use_lean_linears(lean) is None
+    assert "replaced already" in use_lean_linears(lean)
+    with torch.inference_mode():
+        for rows, tokens in SHAPES:
+            for short, long in zip(linears(lean), linears(plain), strict=True):
+                x = torch.randn(rows, tokens, long.in_features).bfloat16()
+                torch.testing.assert_close(short(x), long(x), rtol=2**-7, atol=1e-3)
+                x = x.float()  # not what the model feeds them: left to bitsandbytes
+                assert torch.equal(short(x), long(x))
+
+
+def test_a_large_model_is_not_unpacked(demo, monkeypatch):
+    from medgemma_tui.worker import lean
+
+    monkeypatch.setattr(lean, "UNPACKED_BYTES", 1000)
+    model = without_bf16(demo.fresh())
+    assert "too many to be kept unpacked" in lean.use_lean_linears(model)
+    assert not any("forward" in module.__dict__ for module in linears(model))
+
+
+@pytest.mark.parametrize("unpacked", [False, True])
+def test_a_short_way_that_gives_other_numbers_is_not_taken(demo, monkeypatch, unpacked):
+    from medgemma_tui.worker import lean
+
+    model = without_bf16(demo.fresh()) if unpacked else demo.fresh()
+    for way in ("_fused", "_unpacked"):
+        monkeypatch.setattr(lean, way, lambda module: lambda x, forward=module.forward: forward(x) * 1.02)
+    assert "gives other numbers" in lean.use_lean_linears(model)
+    assert not any("forward" in module.__dict__ for module in linears(model))
+
+
 def test_lean_linears_leave_other_models_alone(chaos, demo):
     import torch
-    from bitsandbytes.nn import Linear4bit
 
     from medgemma_tui.worker.lean import use_lean_linears
 
@@ -181,4 +232,4 @@ def test_lean_linears_leave_other_models_alone(chaos, demo):
     other = demo.fresh()
     other.model.layers[1].mlp.up_proj.compute_dtype = torch.float32
     assert "float32" in use_lean_linears(other)
-    assert not any("forward" in module.__dict__ for module in other.modules() if isinstance(module, Linear4bit))
+    assert not any("forward" in module.__dict__ for module in linears(other))
