@@ -289,12 +289,15 @@ class Decoder:
             ids, row.queue = row.queue[: plan.count], row.queue[plan.count :]
             row.served = self._steps
             inputs = torch.tensor([ids], device=self._device)
+            self._table.writing(row.slot, len(ids))
             logits = self._run(inputs, self._cache.chunk(row.slot.index, len(row.slot.tokens), len(ids)))
             self._fed(row, ids, events)
             if not row.queue:
                 fed.rows.append(row)
                 fed.logits.append(logits)
         if plan.batch:
+            for row in plan.batch:
+                self._table.writing(row.slot, 1)
             fed.logits.append(self._run_batch(plan.batch))
             for row in plan.batch:
                 ids, row.queue = row.queue, []

@@ -103,10 +103,13 @@ class SlotTable:
         slot.owner, slot.busy = owner, True
         slot.tokens = list(prompt[: taken.length])
 
+    def writing(self, slot: Slot, count: int) -> None:
+        """``count`` tokens are about to be fed. Should that fail midway, the ring rows they go to are lost already."""
+        slot.low = max(slot.low, len(slot.tokens) + count - self._ring)
+
     def wrote(self, slot: Slot, ids: Sequence[int]) -> None:
-        """``ids`` were fed: their keys are in the cache now."""
+        """``ids`` were fed, as announced: their keys are in the cache now."""
         slot.tokens.extend(ids)
-        slot.low = max(slot.low, len(slot.tokens) - self._ring)
 
     def saved(self, slot: Slot) -> None:
         """A checkpoint was taken of the slot as it stands."""
