@@ -153,7 +153,8 @@ class SlotCache(Cache):
         query = positions[:, None, :, None]
         sees = full <= query
         full_mask = torch.where(sees, self._zero, self._minus_inf)
-        if wanted <= self.window:  # nothing is out of the window yet, and ring row j is position j
+        # Nothing is out of the window yet, and ring row j is position j. (Past the length, rings go on to the bucket.)
+        if wanted <= min(self.window, self.length):
             return Pass({"full_attention": full_mask, "sliding_attention": full_mask}, positions)
         # The position that ring row j holds: the newest one congruent to j; negative where none was written yet.
         held = newest - (newest - ring) % self.ring

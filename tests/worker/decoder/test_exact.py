@@ -141,6 +141,46 @@ def test_cancel_during_prefill_keeps_a_true_prefix(chaos, prompt):
         assert replies.finish["c"].cached_tokens > 0
 
 
+@pytest.mark.parametrize("edit", [60, 100, 150, 250])
+def test_a_chunk_that_fails_midway_leaves_a_true_prefix(chaos, prompt, edit):
+    """Out of memory in the last layer: the others' rings have lost old rows to the chunk already."""
+    import torch
+
+    decoder = chaos.decoder(slots=1, prefill_chunk=64)
+    ids = prompt(400)
+
+    def fail(_module, _arguments):
+        if decoder._rows[0].served == 5:
+            raise torch.OutOfMemoryError("no room")
+
+    hook = chaos.decoded.model.layers[3].register_forward_pre_hook(fail)
+    try:
+        decoder.submit(ask("a", ids))
+        with pytest.raises(torch.OutOfMemoryError):
+            chaos.follow(decoder, chaos.replies(), lambda _: decoder.idle)
+    finally:
+        hook.remove()
+    assert decoder.shed() == ["a"]
+    edited = ids[:edit] + prompt(10)
+    assert chaos.run(decoder, ask("b", edited, 20)).ids("b") == chaos.generate(edited, 20)
+
+
+@pytest.mark.parametrize("length", [65, 100, 127])
+def test_a_length_below_the_window_that_is_no_multiple_of_a_bucket(chaos, prompt, length):
+    """A model with a window of 128, asked for less: full rows end at the length, rings at the bucket."""
+    import copy
+
+    model = copy.deepcopy(chaos.model)
+    model.config.sliding_window = 128
+    for layer in model.model.layers:
+        if layer.self_attn.sliding_window is not None:
+            layer.self_attn.sliding_window = 128
+    wide = type(chaos)(model, chaos.ids)
+    ids = prompt(length - 10)
+    replies = wide.run(wide.decoder(max_model_len=length, prefill_chunk=32, fast=False), ask("a", ids))
+    assert replies.ids("a") == wide.generate(ids, 10)
+
+
 def test_least_recently_used_slot_is_taken(chaos, prompt):
     decoder = chaos.decoder(slots=2, prefill_chunk=32)
     a, b, c = prompt(100), prompt(110), prompt(120)
