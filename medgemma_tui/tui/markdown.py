@@ -1,7 +1,7 @@
 """Markdown to lines of inks: what a model writes, laid out for a width, and nothing of it lost.
 
-HTML, autolinks, setext headings and indented code are off, so that ``<dose>``, ``INR<target>`` and a line of dashes
-stay what they look like; a single newline is a line break; links and images are text.
+HTML, autolinks, setext headings, indented code and quotations are off, so that ``<dose>``, ``INR<target>``, a line of
+dashes and ``> 60 mL/min`` stay what they look like; a single newline is a line break; links and images are text.
 """
 
 from __future__ import annotations
@@ -20,10 +20,13 @@ from medgemma_tui.tui.profile import Glyphs
 from medgemma_tui.tui.tables import table
 from medgemma_tui.tui.wrap import cells, wrap
 
-_OFF = ["html_block", "html_inline", "autolink", "lheading", "code", "reference"]
+_OFF = ["html_block", "html_inline", "autolink", "lheading", "code", "reference", "blockquote"]
 # a last line that may yet become something else is not shown until it has
 _UNDECIDED = re.compile(r"(?:^|\n)[ \t]*(?:[-*+]|#{1,6}|\d{1,3}[.)]|`{1,2}|\*{2,3}|-{2,}|\|[-: |]*)[ \t]*$")
-_SPANS = re.compile(r"`+|\*\*")
+_POWER = re.compile(r"(?<=[0-9])\*\*(?=[0-9])")  # 10**9
+_SPANS = re.compile(rf"`+|(?!{_POWER.pattern})\*\*")
+# stars and tildes with a Latin letter or a digit on either side: HLA-B*57:01, 10**9, 3~~5
+_IN_A_WORD = re.compile(r"(?<=[A-Za-z0-9])(\*{1,2}|~~)(?=[A-Za-z0-9])")
 
 
 def render(text: str, width: int, glyphs: Glyphs, base: Ink = TEXT, *, live: bool = False) -> list[Line]:
@@ -41,20 +44,41 @@ def render(text: str, width: int, glyphs: Glyphs, base: Ink = TEXT, *, live: boo
 @cache
 def _parser() -> MarkdownIt:
     parser = MarkdownIt("commonmark", {"html": False}).enable(["table", "strikethrough"]).disable(_OFF)
-    parser.inline.ruler.before("emphasis", "times", _times)
+    parser.inline.ruler.before("strikethrough", "strong", _strong)
+    parser.inline.ruler.after("strong", "in_a_word", _in_a_word)
     return parser
 
 
-def _times(state: StateInline, silent: bool) -> bool:
-    """``2*3*4``: a star between digits is a star."""
-    at = state.pos
-    if state.src[at] != "*" or not (0 < at < len(state.src) - 1):
+def _strong(state: StateInline, silent: bool) -> bool:
+    """``**诊断：**糖尿病``: CommonMark ends no bold between Chinese punctuation and a letter; here the next ``**`` does."""
+    start = state.pos + 2
+    if not state.src.startswith("**", state.pos) or _POWER.match(state.src, state.pos):
         return False
-    if not (state.src[at - 1].isdigit() and state.src[at + 1].isdigit()):
+    end = state.src.find("**", start, state.posMax)
+    inner = state.src[start:end]
+    if end < 0 or not inner or inner != inner.strip() or _IN_A_WORD.match(state.src, end):
+        return False
+    if "*" in _IN_A_WORD.sub("", inner) or inner.count("`") % 2 or inner.endswith("\\"):
+        return False  # nested or unclear: as CommonMark has it
+    if not silent:
+        limit = state.posMax
+        state.pos, state.posMax = start, end
+        state.push("strong_open", "strong", 1).markup = "**"
+        state.md.inline.tokenize(state)
+        state.push("strong_close", "strong", -1).markup = "**"
+        state.posMax = limit
+    state.pos = end + 2
+    return True
+
+
+def _in_a_word(state: StateInline, silent: bool) -> bool:
+    """``2*3*4``, ``HLA-B*57:01``: a mark inside a word or a figure is a letter like any other."""
+    found = _IN_A_WORD.match(state.src, state.pos)
+    if found is None or found.end() > state.posMax:
         return False
     if not silent:
-        state.pending += "*"
-    state.pos += 1
+        state.pending += found[0]
+    state.pos = found.end()
     return True
 
 
@@ -110,8 +134,6 @@ class _Layout:
             return wrap(self._inline(node, ink), width)
         if kind in ("bullet_list", "ordered_list"):
             return self._list(node, width, depth)
-        if kind == "blockquote":
-            return self._prefixed(lambda inner: self.blocks(node.children, inner, depth=depth), width, self._glyphs.bar)
         if kind in ("fence", "code_block"):
             ink = self._base._replace(role="code")
             code: Line = [(clean(node.content).rstrip("\n"), ink)]

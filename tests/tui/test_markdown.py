@@ -71,7 +71,11 @@ def test_angle_brackets_are_shown_letter_for_letter(source: str, width: int) -> 
         assert "<!--y-->" in shown
 
 
-@pytest.mark.parametrize("literal", ["<a:b> <INR:3>", "40*1.73*2", "5 < 6 > 4 & 2", "K+ 3.5~5.0"])
+@pytest.mark.parametrize(
+    "literal",
+    ["<a:b> <INR:3>", "40*1.73*2", "5 < 6 > 4 & 2", "K+ 3.5~5.0", "> 5 mg is too much", "HLA-B*57:01 and HLA-B*58:01",
+     "WBC 5*10**9/L, RBC 4*10**12/L", "x**y and z**w", "3~~5 and 7~~9", "CYP2C19*2/*17 and CYP2D6*4/*10", "5 mg** and"],
+)  # fmt: skip
 def test_what_markdown_would_eat_stays(literal: str) -> None:
     assert text(render(literal, 80, UNICODE)) == literal
 
@@ -102,6 +106,26 @@ def test_marks_and_inks() -> None:
     assert runs["s"].strike
     assert runs["words"].role == "link"
     assert " (http://x)" in runs
+
+
+def test_a_comparison_at_the_start_of_an_item_is_not_a_quotation() -> None:
+    assert text(render("- > 60 mL/min: no change\n- < 15: dialysis", 80, UNICODE)) == (
+        "• > 60 mL/min: no change\n• < 15: dialysis"
+    )
+
+
+@pytest.mark.parametrize(
+    ("source", "bold"),
+    [
+        ("**诊断：**糖尿病肾病", ["诊断："]), ("剂量为**（5 mg）**每日", ["（5 mg）"]), ("按KDIGO**2024**指南", ["2024"]),
+        ("**HLA-B*57:01：**阳性", ["HLA-B*57:01："]), ("**注意：**一；**禁忌：**二", ["注意：", "禁忌："]),
+        ("- **用法（成人）：**5 mg", ["用法（成人）："]), ("**a**, **b**", ["a", "b"]), ("|**剂量：**5|\n|-|", ["剂量："]),
+    ],
+)  # fmt: skip
+def test_bold_beside_chinese_punctuation(source: str, bold: list[str]) -> None:
+    runs = [run for line in render(source, 80, UNICODE) for run in line]
+    assert [part for part, ink in runs if ink.bold and not part.isspace()][: len(bold)] == bold
+    assert "**" not in "".join(part for part, _ink in runs)
 
 
 def test_links_and_images_are_text() -> None:
@@ -196,11 +220,14 @@ def test_a_changed_beginning_starts_over() -> None:
 
 def test_growing_bold_list_and_dashes_do_not_flicker() -> None:
     """A line once shown in full keeps its beginning: markers do not come and go."""
-    frames = stream("按照**KDIGO 2024**指南\n- 第一项 `code x` 好\n- 第二项\n\n结束\n---\n1. **一**项\n")
+    frames = stream(
+        "按照**KDIGO 2024**指南，**（5 mg）**每日\n**诊断：**甲 > 5*10**9/L\n- 第一项 `code x` 好\n- 第二项\n\n结束\n---\n1. **一**项\n"
+    )
     for before, after in pairwise(frames):
         for old, new in zip(before, after, strict=False):
             assert new.startswith(old.rstrip()) or cell_len(old) >= 50, (old, new)
-    assert not any("**" in line or "`" in line for frame in frames for line in frame)
+    lines = [line.replace("10**9", "") for frame in frames for line in frame]
+    assert not any("**" in line or "`" in line for line in lines)
 
 
 def test_an_update_of_a_long_answer_costs_what_its_last_block_costs() -> None:
