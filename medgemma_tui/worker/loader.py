@@ -9,6 +9,7 @@ model is read.
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,6 +28,7 @@ from transformers import (
 )
 
 from medgemma_tui.model_dir import ModelDir, ModelDirError, check_fit, default_window, inspect, is_vision
+from medgemma_tui.safetensors_header import read_header
 from medgemma_tui.worker.faults import typed_out_of_memory
 
 log = logging.getLogger(__name__)
@@ -141,9 +143,27 @@ def _text_config(directory: ModelDir) -> Gemma3TextConfig:
     quantised = getattr(whole, "quantization_config", None)
     if quantised is not None:
         settings: dict[str, Any] = quantised if isinstance(quantised, dict) else quantised.to_dict()
-        # What the weights are multiplied in; the weights themselves stay as they are.
-        config.quantization_config = {**settings, "bnb_4bit_compute_dtype": "bfloat16"}
+        config.quantization_config = {
+            **settings,
+            # What the weights are multiplied in; the weights themselves stay as they are.
+            "bnb_4bit_compute_dtype": "bfloat16",
+            # The checkpoint's own list speaks of the whole model's names, by the rules of whoever saved it.
+            "llm_int8_skip_modules": [*SKIP, *_unquantised(directory)],
+        }
     return config
+
+
+def _unquantised(directory: ModelDir) -> list[str]:
+    """The linear layers that a pre-quantised checkpoint holds in 16 bits, by the text-only model's names."""
+    found = []
+    for file, _size in directory.files:
+        for tensor in read_header(directory.path / file):
+            name = tensor.name
+            for pattern, own in _LANGUAGE_MODEL.items():
+                name = re.sub(pattern, own, name)
+            if name.startswith("model.layers.") and name.endswith("_proj.weight") and tensor.dtype != "U8":
+                found.append(name.removesuffix(".weight"))
+    return found
 
 
 def _read(plan: Plan, config: Gemma3TextConfig, progress: Progress) -> Gemma3ForCausalLM:
@@ -181,13 +201,12 @@ def _check(model: Gemma3ForCausalLM, directory: ModelDir) -> None:
     """Every linear layer really is NF4 with bfloat16 compute, the head is not, and nothing is in half precision."""
     settings = model.config.quantization_config
     given = settings.get("llm_int8_skip_modules") if isinstance(settings, dict) else settings.llm_int8_skip_modules
-    skipped = set(SKIP) | (set(given or []) if directory.quantization else set())
+    skipped = set(given) if directory.quantization else set(SKIP)
     for name, module in model.named_modules():
         if not isinstance(module, torch.nn.Linear):
             continue
         quantised = isinstance(module, bitsandbytes.nn.Linear4bit)
-        kept = any(name == skip or name.startswith(f"{skip}.") for skip in skipped)
-        if quantised == kept:
+        if quantised == (name in skipped):
             raise _bad(f"{name} is {'in 4 bits' if quantised else 'not in 4 bits'}")
         if not quantised:
             continue

@@ -165,6 +165,33 @@ def test_the_language_model_of_a_model_with_a_vision_tower(whole, tiny_dir, tmp_
     assert all(name.startswith("model.") for name in load_file(tmp_path / "text" / "model.safetensors"))
 
 
+@pytest.mark.parametrize(
+    "skip",
+    [
+        None,
+        ["model.vision_tower", "lm_head", "model.multi_modal_projector", "model.language_model.layers.1.mlp"],
+        ["lm_head", "multi_modal_projector", "vision_tower", "language_model.layers.1.mlp.down_proj"],
+        ["lm_head", "model.vision_tower", "model.multi_modal_projector", "layers.1.mlp.down_proj"],
+        ["lm_head", "model.vision_tower", "model.multi_modal_projector", r"model.language_model.layers.\d.mlp.up_proj"],
+    ],
+)
+def test_layers_that_a_whole_models_checkpoint_leaves_unquantised(whole, tiny_dir, tmp_path, skip):
+    """Named as whoever saved it named them: what counts is which layers the file holds in 16 bits."""
+    whole.save_pretrained(tmp_path / "hub")
+    quantization = BitsAndBytesConfig(
+        load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_use_double_quant=True,
+        bnb_4bit_compute_dtype=torch.bfloat16, llm_int8_skip_modules=skip,
+    )  # fmt: skip
+    reference = Gemma3ForConditionalGeneration.from_pretrained(
+        str(tmp_path / "hub"), dtype=torch.bfloat16, quantization_config=quantization, device_map={"": "cpu"},
+        attn_implementation="sdpa",
+    ).eval()  # fmt: skip
+    reference.save_pretrained(tmp_path / "four")
+    for name in ("tokenizer.json", "tokenizer_config.json", "chat_template.jinja"):
+        shutil.copy(tiny_dir / name, tmp_path / "four")
+    assert torch.equal(logits(load(tmp_path / "four").model), logits(reference))
+
+
 def test_transformers_5_names_of_the_language_model(whole, tiny_dir, tmp_path):
     shutil.copytree(tiny_dir, tmp_path / "new")
     (tmp_path / "new" / "model.safetensors").unlink()
