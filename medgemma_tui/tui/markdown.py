@@ -50,7 +50,7 @@ def _parser() -> MarkdownIt:
 
 
 def _strong(state: StateInline, silent: bool) -> bool:
-    """``**诊断：**糖尿病``: CommonMark ends no bold between Chinese punctuation and a letter; here the next ``**`` does."""
+    """``**诊断：**糖尿病``: CommonMark ends no bold between punctuation and Chinese; here the next mark does."""
     start = state.pos + 2
     if not state.src.startswith("**", state.pos) or _POWER.match(state.src, state.pos):
         return False

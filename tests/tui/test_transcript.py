@@ -106,7 +106,7 @@ async def test_a_turn_has_its_parts_in_order() -> None:
     assert rows[0].strip() == "You  14:01"
     assert rows[1].strip() == "65岁男性"
     assert rows[2].strip() == "▸ Reasoning · 3 steps · 1,312 tok  (F2 shows)"
-    assert rows[3].strip() == "MedGemma  14:01 · 41 tok/s"
+    assert rows[3].strip() == "medgemma-1.5-4b-it  14:01 · 41 tok/s"
     assert "<dose>" in text
     assert "1. a" not in text
 
@@ -346,6 +346,69 @@ async def test_the_trace_being_written_can_be_hidden_and_stays_open_for_who_read
         app.transcript.changed(live)
         await settled(pilot)
         assert app.screen_text()[:-1] == before
+
+
+@pytest.mark.parametrize("size", [(80, 12), (60, 7)])
+async def test_opening_traces_shows_one_and_closing_goes_back_to_the_end(size: tuple[int, int]) -> None:
+    app = House()
+    async with app.run_test(size=size) as pilot:
+        app.transcript.append(turn("before", reasoning="1. an older thought"))
+        answer = "\n".join(f"line {n}" for n in range(40))
+        app.transcript.append(turn("question", answer, reasoning="1. first thought\n2. second thought"))
+        await settled(pilot)
+        end = app.screen_text()
+        assert not any("Reasoning" in row for row in end)
+        app.transcript.toggle_traces()
+        await settled(pilot)
+        rows = app.screen_text()
+        assert rows[0].startswith("▾ Reasoning")
+        assert "first thought" in rows[1]
+        assert not app.transcript.following
+        app.transcript.toggle_traces()
+        await settled(pilot)
+        assert app.screen_text() == end
+        assert app.transcript.following
+
+
+async def test_opening_traces_does_not_carry_away_who_reads_one_further_up() -> None:
+    app = House()
+    async with app.run_test(size=(60, 10)) as pilot:
+        for number in range(6):
+            app.transcript.append(turn(f"question {number}", "a\n\n" * 6, reasoning="1. thought"))
+        await settled(pilot)
+        app.transcript.focus()
+        await pilot.press("home")
+        app.transcript.toggle_traces()
+        await settled(pilot)
+        assert "question 0" in app.screen_text()[1]
+        assert "1. thought" in app.screen_text()[3]
+        app.transcript.toggle_traces()
+        await settled(pilot)
+        assert "question 0" in app.screen_text()[1]
+        assert not app.transcript.following
+
+
+async def test_an_answer_that_ended_leaves_no_more_rows_blank_than_the_last_one() -> None:
+    app = House()
+    async with app.run_test(size=(60, 12)) as pilot:
+        live = Turn("q", NOON, state="answering", model="gemma-3-4b-it")
+        app.transcript.append(live)
+        for number in range(14):
+            live.answer += f"line {number}\n"
+            app.transcript.changed(live)
+            await settled(pilot)
+            live.state = "done" if number == 13 else "answering"
+        live.finish_reason = "stop"
+        app.transcript.changed(live)
+        await settled(pilot)
+        rows = app.screen_text()
+        assert rows[-2] == "line 13"
+
+
+async def test_the_answer_carries_the_name_of_the_model_that_wrote_it() -> None:
+    text = await shown(turn(model="gemma-3-4b-pt"))
+    assert "gemma-3-4b-pt  14:01" in text
+    assert "MedGemma" not in text
 
 
 async def test_a_click_on_the_reasoning_line_opens_it() -> None:

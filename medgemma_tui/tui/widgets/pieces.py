@@ -107,7 +107,8 @@ class Composer:
             line += [(_("You"), Ink("question", bold=True)), (f"  {time}", MUTED)]
         else:
             demo = is_demo(turn)
-            line.append((_("Demo model") if demo else "MedGemma", Ink("heading", bold=True)))
+            name = _("Demo model") if demo else clean_line(turn.model) or _("Model")
+            line.append((name, Ink("heading", bold=True)))
             speed = turn.usage.tokens_per_second if turn.usage else None
             rate = f" {self._glyphs.dot} {speed:.0f} tok/s" if speed else ""
             line.append((f"  {time}{rate}", MUTED))
@@ -166,7 +167,8 @@ class Composer:
                     lines.insert(0, [])
                 return [[(f"{bar} ", MUTED), *line] for line in lines] if bar else lines
 
-            yield Piece((name, at, block, growing), make, weigh(block.text), block.text.count("\n") + 1 + block.gap)
+            breaks = block.text.count("\n") + 1 + block.gap
+            yield Piece((name, at, block, growing), make, weigh(block.text), breaks, kind=name)
 
 
 def is_demo(turn: Turn) -> bool:

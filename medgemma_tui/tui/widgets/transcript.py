@@ -63,6 +63,7 @@ class Transcript(ScrollView, Inked, can_focus=True):
         self._anchor: Anchor | None = None
         self._anchor_index = 0
         self._following = True
+        self._back_to_end = False  # the end was left to show a trace
         self._unseen = 0
         self._rows: list[Line] = []
         self._owners: list[View] = []
@@ -112,13 +113,14 @@ class Transcript(ScrollView, Inked, can_focus=True):
         self._flow.clear()
         self._dirty.clear()
         self._anchor, self._following, self._unseen = None, True, 0
+        self._back_to_end = False
         self._rows, self._owners = [], []
         self._arrange()
         self.refresh()
 
     def follow(self) -> None:
         """Go to the end and stay there."""
-        self._following = True
+        self._following, self._back_to_end = True, False
         self._arrange()
 
     def select(self, turn: Turn | None) -> None:
@@ -220,6 +222,7 @@ class Transcript(ScrollView, Inked, can_focus=True):
         view.own_trace = not view.shows_trace(self.trace_open)
         self._flow.compose(view)
         self._arrange()
+        self._turn_to(view)
 
     def toggle_traces(self) -> None:
         """Open or close every trace, by what the last turn shows now."""
@@ -231,6 +234,29 @@ class Transcript(ScrollView, Inked, can_focus=True):
             self._arrange()
         else:
             self.trace_open = not shown
+        if last is not None:
+            self._turn_to(last)
+
+    def _turn_to(self, view: View) -> None:
+        """A trace was opened or closed: go to it where none is in sight, and back where it is closed.
+
+        A trace that is being written is at the end, which is followed anyway.
+        """
+        if not view.shows_trace(self.trace_open):
+            if self._back_to_end:
+                self.follow()
+            return
+        summary = next((piece for piece in view.pieces if piece.kind == "summary"), None)
+        if summary is None or (isinstance(view.entry, Turn) and view.entry.state == "reasoning"):
+            return
+        rows = self._flow.rows(self._anchor, len(self._rows)) if self._anchor else []
+        seen = [piece for _view, piece, _line in rows]
+        # who reads further up stays there as long as some trace is in sight
+        if not any(piece is summary or (not self._following and piece.kind in ("summary", "t")) for piece in seen):
+            self._back_to_end = self._following
+            self._following = False
+            self._anchor = Anchor(view, summary, 0)
+            self._arrange()
 
     # --- the arrangement ------------------------------------------------------------------------------
 
@@ -292,7 +318,7 @@ class Transcript(ScrollView, Inked, can_focus=True):
             live = bool(flow.views) and isinstance(last := flow.views[-1].entry, Turn) and last.live
             if used > height:
                 anchor = flow.tail(height - (jump - 1 if live and self._anchor is not None else 0))
-            elif height - used >= jump:
+            elif height - used >= (jump if live else 1):  # the room kept free for growing is given back at the end
                 anchor = flow.tail(height)
         elif len(flow.rows(anchor, height)) < height:
             anchor = flow.tail(height)
