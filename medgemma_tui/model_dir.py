@@ -61,6 +61,8 @@ _MESSAGES = {
     "unquantised weights can be used",
     "does_not_fit": "the model needs {needed} of GPU memory for a window of {asked} tokens and {free} is free: "
     "the largest window that fits is {window} tokens; choose that, or free memory on the GPU",
+    "too_small_gpu": "the model needs {needed} of GPU memory even for a window of {asked} tokens with {slots} slots, "
+    "and {free} is free: free memory on the GPU, or set fewer slots",
 }
 
 
@@ -377,7 +379,7 @@ def window_that_fits(free_bytes: int, model: ModelDir, slots: int) -> int:
 def default_window(model: ModelDir, free_bytes: int | None, slots: int) -> int:
     """The context window where none is set: what fits in free VRAM, 8,192 where that is not known.
 
-    Raises ModelDirError ``does_not_fit``.
+    Raises ModelDirError ``too_small_gpu``.
     """
     if free_bytes is None:
         return min(model.context_limit, DEFAULT_WINDOW)
@@ -388,18 +390,22 @@ def default_window(model: ModelDir, free_bytes: int | None, slots: int) -> int:
 
 
 def check_fit(model: ModelDir, window: int, slots: int, free_bytes: int) -> None:
-    """Raises ModelDirError ``does_not_fit`` with what is needed, what is free and the largest window that fits."""
-    needs = vram_need(model, window, slots)
-    if needs > free_bytes:
-        raise ModelDirError(
-            "does_not_fit",
-            {
-                "needed": f"{needs / 2**30:.1f} GiB",
-                "free": f"{free_bytes / 2**30:.1f} GiB",
-                "asked": str(window),
-                "window": str(window_that_fits(free_bytes, model, slots)),
-            },
-        )
+    """Raises ModelDirError with what is needed and what is free.
+
+    ``does_not_fit`` names the largest window that would fit; ``too_small_gpu``: there is none worth having.
+    """
+    if vram_need(model, window, slots) <= free_bytes:
+        return
+    fits = window_that_fits(free_bytes, model, slots)
+    asked = window if fits else min(window, MIN_WINDOW)
+    figures = {
+        "needed": f"{vram_need(model, asked, slots) / 2**30:.1f} GiB",
+        "free": f"{free_bytes / 2**30:.1f} GiB",
+        "asked": str(asked),
+    }
+    if fits:
+        raise ModelDirError("does_not_fit", {**figures, "window": str(fits)})
+    raise ModelDirError("too_small_gpu", {**figures, "slots": str(slots)})
 
 
 def _round_up(tokens: int) -> int:

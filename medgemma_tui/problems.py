@@ -44,6 +44,10 @@ _MODEL_PROBLEMS = {
         "The model needs {needed} of GPU memory and {free} is free. The largest window that would fit is "
         "{window} tokens. Choose a smaller max_model_len, or free memory on the card (F3 shows who holds it)."
     ),
+    "too_small_gpu": N_(
+        "The model needs {needed} of GPU memory even for its smallest window with {slots} slots, and {free} is free. "
+        "Free memory on the card (F3 shows who holds it), or set fewer slots."
+    ),
 }
 
 _ERRORS = {
@@ -54,16 +58,31 @@ _ERRORS = {
         "The model process stopped while it answered and is being restarted. What had been written is kept; "
         "ask again when the model is ready."
     ),
-    "out_of_memory": N_(
-        "The GPU has run out of memory. The conversation is kept. Ask a shorter question, start a new patient, "
-        "or see with F3 who holds the memory."
-    ),
+    "out_of_memory": N_("Memory has run out. The conversation is kept; F3 shows who holds the memory."),
     "unreachable": N_("The service on this box does not answer. What was written is kept; ask again when it is back."),
     "interrupted": N_("The connection to the service broke. What had been written is kept; ask again."),
     "context_length_exceeded": N_("The text is longer than the context window. Nothing was sent and nothing was cut."),
     "too_large": N_("The text is too large to send. Nothing was sent and nothing was cut."),
     "forbidden": N_("This user may not use the service. Ask the box's staff to be added to the clinic's group."),
     "failed": N_("The model could not be kept running. The box's staff should look at the service's log."),
+}
+
+_MEMORY = {  # by the code beside ``out_of_memory``
+    "gpu_loading": N_(
+        "There is not enough GPU memory to load the model. Free memory on the card (F3 shows who holds it), "
+        "or set fewer slots or a smaller max_model_len."
+    ),
+    "host_loading": N_(
+        "This box has not enough memory to load the model. Free memory (F3 shows what is in use), "
+        "or set fewer slots or a smaller max_model_len."
+    ),
+    "gpu_answering": N_(
+        "The GPU has run out of memory. The conversation is kept. Ask a shorter question, start a new patient, "
+        "or see with F3 who holds the memory."
+    ),
+    "host_answering": N_(
+        "This box has run out of memory. The conversation is kept. Ask a shorter question or start a new patient."
+    ),
 }
 
 _FINISHES = {
@@ -83,7 +102,7 @@ def sentence(error: ErrorInfo) -> str:
         return told or clean_line(error.message) or _("The model cannot be loaded.")
     if error.type == "not_started":
         return _("The service on this box could not be started: {detail}").format(detail=clean_line(error.message))
-    known = _ERRORS.get(error.type)
+    known = _known(error.type, error.code)
     if known is None:
         return _("The service refused: {message}").format(message=clean_line(error.message))
     return _(known).format(position=error.position if error.position is not None else "?")
@@ -99,8 +118,14 @@ def health_sentence(health: Health) -> str:
         return model_sentence(health.code, health.params) or clean_line(health.detail)
     if health.reason == "worker_lost":
         return _("The model process stopped; it is being restarted.")
-    known = _ERRORS.get(health.reason)
+    known = _known(health.reason, health.code)
     return _(known) if known else clean_line(health.detail)
+
+
+def _known(reason: str, code: str | int | None) -> str | None:
+    """The sentence, not yet translated, for a reason of the wire and its code."""
+    general = _ERRORS.get(reason)
+    return _MEMORY.get(str(code), general) if reason == "out_of_memory" else general
 
 
 def model_sentence(code: str, params: dict[str, str]) -> str:

@@ -390,9 +390,13 @@ def test_does_not_fit_gives_the_figures_and_what_would():
 
 
 def test_nothing_fits():
-    with pytest.raises(ModelDirError) as caught:
-        default_window(medgemma(), 2 * GIB, 1)
-    assert caught.value.params["window"] == "0"
+    for ask in (lambda: default_window(medgemma(), 2 * GIB, 3), lambda: check_fit(medgemma(), 8192, 3, 2 * GIB)):
+        with pytest.raises(ModelDirError) as caught:
+            ask()
+        needed = f"{vram_need(medgemma(), 512, 3) / GIB:.1f} GiB"
+        assert caught.value.code == "too_small_gpu"
+        assert caught.value.params == {"needed": needed, "free": "2.0 GiB", "asked": "512", "slots": "3"}
+        assert "{" not in caught.value.message()
 
 
 def test_default_windows():

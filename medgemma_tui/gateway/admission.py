@@ -13,7 +13,7 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from medgemma_tui.gateway.board import FINAL, Board, Signal
+from medgemma_tui.gateway.board import Board, Signal
 from medgemma_tui.http_errors import ApiError, queue_full
 from medgemma_tui.protocol import Progress
 
@@ -66,7 +66,7 @@ class Admission:
         Raises ApiError: 503 where the model is not ready and the request does not want to wait for it (or waiting
         is no use), 429 where the queue is full.
         """
-        if not self._board.ready and (not patient or self._board.health.reason in FINAL):
+        if not self._board.ready and (not patient or self._board.final):
             raise self._board.refusal()
         free = self._board.ready and not self._waiting and len(self._active) < self._slots
         if not free and len(self._waiting) >= self._limit:
@@ -88,7 +88,7 @@ class Admission:
         told: Progress | None = None
         while not self._admit(ticket):
             health = self._board.health
-            if not self._board.ready and (not ticket.patient or health.reason in FINAL):
+            if not self._board.ready and (not ticket.patient or self._board.final):
                 raise self._board.refusal()
             position = self.position(ticket)
             if self._board.ready:

@@ -9,9 +9,6 @@ from collections.abc import Callable
 from medgemma_tui.http_errors import ApiError
 from medgemma_tui.protocol import Health, HealthReason
 
-FINAL: frozenset[HealthReason] = frozenset({"model_invalid", "failed"})
-"""Reasons that waiting does not cure."""
-
 _SENTENCES: dict[HealthReason, str] = {
     "starting": "the model process is starting",
     "loading": "the model is loading",
@@ -47,6 +44,7 @@ class Board:
         self._clock = clock
         self._health = Health(status="not_ready", reason="starting")
         self._retry_at: float | None = None
+        self._final = False
 
     @property
     def health(self) -> Health:
@@ -61,10 +59,16 @@ class Board:
         """True while questions can be answered."""
         return self._health.status == "ok"
 
-    def put(self, health: Health, *, retry_in_s: float | None = None) -> None:
-        """The health from now on; wakes those who wait if it differs."""
-        changed = health != self._health
-        self._health = health
+    @property
+    def final(self) -> bool:
+        """True once waiting cures nothing: the engine has been given up."""
+        return self._final
+
+    def put(self, health: Health, *, retry_in_s: float | None = None, final: bool = False) -> None:
+        """The health from now on; wakes those who wait if it differs. ``final``: nobody tries again."""
+        final = final or health.reason in ("model_invalid", "failed")
+        changed = health != self._health or final != self._final
+        self._health, self._final = health, final
         self._retry_at = None if retry_in_s is None else self._clock() + retry_in_s
         if changed:
             self._signal.fire()
@@ -72,7 +76,7 @@ class Board:
     def refusal(self) -> ApiError:
         """503 with the typed reason why nothing can be answered now."""
         health = self.health
-        retry = None if health.reason in FINAL else max(1, round(health.retry_in_s or 0) + 1)
+        retry = None if self._final else max(1, round(health.retry_in_s or 0) + 1)
         return ApiError(
             503,
             health.reason,

@@ -55,8 +55,9 @@ def run(settings: Settings, *, socket: Path, private: bool) -> int:
 async def _serve(settings: Settings, listener: Listener, *, private: bool) -> int:
     changed = Signal()
     board = Board(changed)
-    foreign = settings.engine_socket is not None
-    upstream = Upstream(settings.engine_socket or listener.worker_socket, foreign=foreign)
+    foreign = settings.uses_engine
+    engine_socket = settings.engine_socket if foreign else None
+    upstream = Upstream(engine_socket or listener.worker_socket, foreign=foreign)
     engine: EngineWatch | Supervisor
     if foreign:
         engine = EngineWatch(upstream, board)
@@ -111,7 +112,7 @@ async def _serve(settings: Settings, listener: Listener, *, private: bool) -> in
         log.info("ending")
         _notify("STOPPING=1")
         announcing.cancel()
-        if board.health.reason not in ("failed", "model_invalid"):
+        if not board.final:
             board.put(Health(status="not_ready", reason="failed", detail="the gateway is ending"))
         # The worker first: its open streams end with an error event, and then their connections can close.
         running.cancel()

@@ -118,8 +118,9 @@ class Supervisor:
                 if delay is None:
                     log.error("%s; the restart budget is used up", end.detail)
                     detail = f"{end.detail}; it was restarted {self._restarts} times and is given up"
-                    self._put_end(_End("failed", detail, end.last))
-                    return ExitCode.SERVICE_LOST
+                    no_memory = end.reason == "out_of_memory"
+                    self._put_end(_End("out_of_memory" if no_memory else "failed", detail, end.last), final=True)
+                    return ExitCode.OUT_OF_MEMORY if no_memory else ExitCode.SERVICE_LOST
                 log.warning("%s; restart in %.1f s", end.detail, delay)
                 self._restarts += 1
                 self._put_end(end, retry_in_s=delay)
@@ -177,7 +178,7 @@ class Supervisor:
                 self._board.put(health.model_copy(update=own))
             await asyncio.sleep(self._timing.poll_ready_s if self._board.ready else self._timing.poll_s)
 
-    def _put_end(self, end: _End, *, retry_in_s: float | None = None) -> None:
+    def _put_end(self, end: _End, *, retry_in_s: float | None = None, final: bool = False) -> None:
         last = end.last if end.last is not None and end.last.reason == end.reason else None
         health = Health(
             status="not_ready",
@@ -187,7 +188,7 @@ class Supervisor:
             params=last.params if last else {},
             restarts=self._restarts,
         )
-        self._board.put(health, retry_in_s=retry_in_s)
+        self._board.put(health, retry_in_s=retry_in_s, final=final)
 
     async def _end(self, *, at_once: bool = False) -> None:
         """End the worker if it runs: SIGTERM, and SIGKILL for it and its children when that does not help."""
@@ -243,7 +244,7 @@ def _verdict(code: int, last: Health | None) -> _End:
     if code == ExitCode.MODEL_INVALID:
         return _End("model_invalid", told or "the model cannot be loaded", last)
     if code == ExitCode.OUT_OF_MEMORY:
-        return _End("out_of_memory", "the worker ran out of GPU memory", last)
+        return _End("out_of_memory", told or "the worker ran out of memory", last)
     if code < 0:
         return _End("worker_lost", f"the worker was ended by {signal.Signals(-code).name}", last)
     return _End("worker_lost", f"the worker ended with exit code {code}", last)

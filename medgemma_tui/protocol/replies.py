@@ -144,7 +144,8 @@ class Health(Reply):
     """``GET /health``: 200 when ``status`` is ok, else 503 with the reason.
 
     ``percent`` is of the load. ``detail`` is a sentence in English for logs; the screen words ``reason`` itself.
-    ``code`` narrows ``model_invalid`` (see ``model_dir.ModelDirError``); ``params`` holds its values as text.
+    ``code`` narrows ``model_invalid`` (see ``model_dir.ModelDirError``; ``params`` holds its values as text) and
+    ``out_of_memory`` (``gpu_loading``, ``host_loading``).
     """
 
     status: Literal["ok", "not_ready"]

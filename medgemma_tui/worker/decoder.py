@@ -153,6 +153,11 @@ class Decoder:
     # -- requests --------------------------------------------------------------------------------------------
 
     @property
+    def device(self) -> torch.device:
+        """Where the model and its cache are."""
+        return self._device
+
+    @property
     def active(self) -> int:
         """Conversations that are being read or answered."""
         return len(self._rows)

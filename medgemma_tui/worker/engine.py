@@ -21,7 +21,7 @@ from transformers import PreTrainedTokenizerBase
 from medgemma_tui.http_errors import ApiError, prompt_too_long, queue_full
 from medgemma_tui.protocol import CompletionDetails, Progress, PromptDetails, Usage
 from medgemma_tui.worker.decoder import Decoder, PromptTooLong, QueueFull
-from medgemma_tui.worker.faults import describe, is_out_of_memory
+from medgemma_tui.worker.faults import describe, is_out_of_memory, memory_code
 from medgemma_tui.worker.outbox import Done, EngineEvent, Failed, Text
 from medgemma_tui.worker.textstream import ReplyText
 from medgemma_tui.worker.types import (
@@ -237,7 +237,12 @@ class Engine:
     def _finish(self, job: _Job, event: FinishEvent, now: float) -> None:
         job.events += [Text(*piece) for piece in job.text.end()]
         if job.exhausted:
-            error = ApiError(500, "out_of_memory", "there was not enough memory for this answer: ask something shorter")
+            error = ApiError(
+                500,
+                "out_of_memory",
+                "there was not enough memory for this answer: ask something shorter",
+                code=memory_code(self._decoder.device.type, "answering"),
+            )
             job.events.append(Failed(error))
         else:
             reason = FinishReason.STOP if job.stopped else event.reason

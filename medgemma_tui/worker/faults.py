@@ -6,6 +6,7 @@ import contextlib
 import errno
 import traceback
 from collections.abc import Iterator
+from typing import Literal
 
 
 class OutOfMemory(RuntimeError):
@@ -13,7 +14,12 @@ class OutOfMemory(RuntimeError):
 
     def __init__(self, device: str) -> None:
         super().__init__(f"out of {'GPU' if device == 'cuda' else 'host'} memory while the model was loaded")
-        self.device = device
+        self.code = memory_code(device, "loading")
+
+
+def memory_code(device: str, doing: Literal["loading", "answering"]) -> str:
+    """Whose memory ran out, and when: the code beside the wire's ``out_of_memory`` (see ``problems``)."""
+    return f"{'gpu' if device == 'cuda' else 'host'}_{doing}"
 
 
 _NO_MEMORY = (

@@ -29,7 +29,7 @@ from transformers import (
 
 from medgemma_tui.model_dir import ModelDir, ModelDirError, check_fit, default_window, inspect, is_vision
 from medgemma_tui.safetensors_header import read_header
-from medgemma_tui.worker.faults import typed_out_of_memory
+from medgemma_tui.worker.faults import is_out_of_memory, typed_out_of_memory
 
 log = logging.getLogger(__name__)
 
@@ -78,7 +78,7 @@ def make_plan(path: Path, *, max_model_len: int | None, slots: int, device: str 
         _warn_of_an_unused_gpu()
     if where.type == "cuda":
         where = torch.device("cuda", where.index or 0)
-    free = torch.cuda.mem_get_info(where)[0] if where.type == "cuda" else None
+    free = _free_bytes(where) if where.type == "cuda" else None
     if max_model_len is None:
         window = default_window(directory, free, slots)
     else:
@@ -86,6 +86,16 @@ def make_plan(path: Path, *, max_model_len: int | None, slots: int, device: str 
         if free is not None:
             check_fit(directory, window, slots, free)
     return Plan(directory=directory, device=where, max_model_len=window, slots=slots)
+
+
+def _free_bytes(gpu: torch.device) -> int:
+    """Free memory of the GPU; 0 where there is so little that CUDA cannot even start there."""
+    try:
+        return torch.cuda.mem_get_info(gpu)[0]
+    except Exception as error:
+        if not is_out_of_memory(error):
+            raise
+        return 0
 
 
 def _warn_of_an_unused_gpu() -> None:
@@ -201,7 +211,7 @@ def _check(model: Gemma3ForCausalLM, directory: ModelDir) -> None:
     """Every linear layer really is NF4 with bfloat16 compute, the head is not, and nothing is in half precision."""
     settings = model.config.quantization_config
     given = settings.get("llm_int8_skip_modules") if isinstance(settings, dict) else settings.llm_int8_skip_modules
-    skipped = set(given) if directory.quantization else set(SKIP)
+    skipped = set(given or []) if directory.quantization else set(SKIP)
     for name, module in model.named_modules():
         if not isinstance(module, torch.nn.Linear):
             continue

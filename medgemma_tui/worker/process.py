@@ -18,7 +18,7 @@ import socket
 import sys
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -190,10 +190,12 @@ class _Process:
         end.daemon = True
         end.start()
 
-    def _give_up(self, code: ExitCode, reason: HealthReason, detail: str, error: ModelDirError | None = None) -> None:
+    def _give_up(
+        self, ends: ExitCode, reason: HealthReason, detail: str, code: str = "", params: Mapping[str, str] | None = None
+    ) -> None:
         """On the loop: say why on /health for a moment, then end."""
-        self._service.failed(reason, detail, error)
-        self._loop.call_later(LINGER_S, self._stop, code)
+        self._service.failed(reason, detail, code, params)
+        self._loop.call_later(LINGER_S, self._stop, ends)
 
     def _fatal(self) -> None:
         """The engine is dead: end as soon as its last events are out."""
@@ -208,10 +210,10 @@ class _Process:
             self._bring_up()
         except ModelDirError as error:
             log.error("model_invalid (%s): %s", error.code, error)
-            tell(self._give_up, ExitCode.MODEL_INVALID, "model_invalid", error.message(), error)
+            tell(self._give_up, ExitCode.MODEL_INVALID, "model_invalid", error.message(), error.code, error.params)
         except OutOfMemory as error:
             log.error("%s", error)
-            tell(self._give_up, ExitCode.OUT_OF_MEMORY, "out_of_memory", str(error))
+            tell(self._give_up, ExitCode.OUT_OF_MEMORY, "out_of_memory", str(error), error.code)
         except Exception as error:
             log.error("the model could not be loaded: %s", describe(error))
             tell(self._give_up, ExitCode.FAILED, "failed", f"the model could not be loaded: {type(error).__name__}")
@@ -282,7 +284,7 @@ class _Process:
                     self._options.model, max_model_len=self._options.max_model_len, slots=self._options.slots
                 )
             except ModelDirError as error:
-                if error.code != "does_not_fit" or time.monotonic() > deadline:
+                if error.code not in ("does_not_fit", "too_small_gpu") or time.monotonic() > deadline:
                     raise
             time.sleep(0.5)
 

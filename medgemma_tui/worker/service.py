@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, ParamSpec, TypeVar
 
 from medgemma_tui.http_errors import ApiError, prompt_too_long
-from medgemma_tui.model_dir import ModelDirError
 from medgemma_tui.protocol import (
     ChatRequest,
     Health,
@@ -77,11 +76,12 @@ class Service:
         """Questions can be answered from now on."""
         self.ready, self.reason, self.percent = ready, "ready", None
 
-    def failed(self, reason: HealthReason, detail: str, error: ModelDirError | None = None) -> None:
-        """There will be no model; ``detail`` is a sentence for the log."""
+    def failed(
+        self, reason: HealthReason, detail: str, code: str = "", params: Mapping[str, str] | None = None
+    ) -> None:
+        """There will be no model. ``detail`` is a sentence for the log, ``code`` and ``params`` make the screen's."""
         self.ready, self.percent, self.reason, self.detail = None, None, reason, detail
-        if error is not None:
-            self.code, self.params = error.code, error.params
+        self.code, self.params = code, dict(params or {})
 
     # -- answers ---------------------------------------------------------------------------------------------
 

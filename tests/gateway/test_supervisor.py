@@ -121,9 +121,32 @@ async def test_over_the_budget_it_gives_up(watched):
 
 async def test_no_memory_is_a_reason_of_its_own_and_is_tried_again(watched):
     it = watched("0", "4", "0.3", limit=1)
-    await it.until(lambda health: health.reason == "out_of_memory")
-    assert await it.run == ExitCode.SERVICE_LOST
-    assert it.board.health.restarts == 1
+    await it.until(lambda health: health.reason == "out_of_memory" and health.retry_in_s is not None)
+    assert not it.board.final
+    assert await it.run == ExitCode.OUT_OF_MEMORY
+    assert (it.board.health.reason, it.board.health.restarts) == ("out_of_memory", 1)
+    assert "given up" in it.board.health.detail
+    assert it.board.final  # whoever waits for the model is told now
+    assert it.board.refusal().retry_after_s is None
+
+
+async def test_what_the_worker_said_of_its_memory_is_kept(watched):
+    """It may have run on the CPU, and where memory ran out decides what helps."""
+    it = watched(
+        script=f"""
+        import os, sys
+        source = open({str(STUB)!r}).read()
+        reply = '503, {{"status": "not_ready", "reason": "out_of_memory", "code": "host_loading", '
+        reply += '"detail": "out of host memory"}}'
+        source = source.replace("def health():", "def health():\\n    return " + reply, 1)
+        sys.argv = ["stub", os.path.join(os.path.dirname(os.path.abspath(__file__)), "w.sock"), "0", "4", "0.4"]
+        exec(compile(source, "stub", "exec"))
+        """,
+        limit=0,
+    )
+    assert await it.run == ExitCode.OUT_OF_MEMORY
+    assert it.board.health.code == "host_loading"
+    assert it.board.health.detail.startswith("out of host memory;")
 
 
 async def test_an_invalid_model_is_final_and_its_code_is_kept(watched):

@@ -100,7 +100,7 @@ async def test_out_of_memory_in_a_prompt_ends_that_reply_alone(bench, error):
         bench.ask("short", "What is STEMI?", most=60), bench.ask("long", long_prompt, most=5)
     )
     assert isinstance(long[-1], Failed)
-    assert long[-1].error.type == "out_of_memory"
+    assert (long[-1].error.type, long[-1].error.code) == ("out_of_memory", "host_answering")
     assert isinstance(short[-1], Done)
     assert text(short) == alone
     again = await bench.ask("again", long_prompt, most=5)

@@ -321,6 +321,17 @@ def test_the_window_follows_free_video_memory(tiny_dir, monkeypatch):
     assert (caught.value.code, caught.value.params["window"]) == ("does_not_fit", "1024")
 
 
+@pytest.mark.parametrize("asked", [None, 1024])
+def test_a_gpu_so_full_that_cuda_cannot_start_is_told_with_figures(tiny_dir, monkeypatch, asked):
+    def full(_device):
+        raise RuntimeError("CUDA error: out of memory\nCUDA kernel errors might be asynchronously reported")
+
+    monkeypatch.setattr(torch.cuda, "mem_get_info", full)
+    with pytest.raises(ModelDirError) as caught:
+        loader.make_plan(tiny_dir, max_model_len=asked, slots=4, device="cuda")
+    assert (caught.value.code, caught.value.params["free"]) == ("too_small_gpu", "0.0 GiB")
+
+
 @pytest.mark.parametrize(
     ("node", "cuda", "told"),
     [("nvidia0", None, "torch.version.cuda is None"), ("nvidia3", "12.9", "torch.cuda.is_available() is False"),

@@ -1,0 +1,35 @@
+"""The sentences say what happened, to whom it happened, and nothing else."""
+
+from __future__ import annotations
+
+import pytest
+
+from medgemma_tui import problems
+from medgemma_tui.model_dir import _MESSAGES
+from medgemma_tui.protocol import ErrorInfo, Health
+from medgemma_tui.worker.faults import OutOfMemory, memory_code
+
+
+def health(code):
+    return problems.health_sentence(Health(status="not_ready", reason="out_of_memory", code=code))
+
+
+def error(code):
+    return problems.sentence(ErrorInfo(type="out_of_memory", message="", code=code))
+
+
+@pytest.mark.parametrize("say", [health, error])
+def test_out_of_memory_is_told_by_whose_memory_and_when(say):
+    assert "GPU memory to load the model" in say(OutOfMemory("cuda").code)
+    host = say(OutOfMemory("cpu").code)
+    assert "to load the model" in host
+    assert "GPU" not in host
+    assert "GPU has run out" in say(memory_code("cuda", "answering"))
+    assert "box has run out" in say(memory_code("cpu", "answering"))
+    for unknown in ("", "out_of_memory"):  # a worker that could not say
+        assert "Memory has run out" in say(unknown)
+        assert "GPU" not in say(unknown)
+
+
+def test_every_way_a_model_directory_fails_has_its_sentence():
+    assert set(problems._MODEL_PROBLEMS) == set(_MESSAGES)
