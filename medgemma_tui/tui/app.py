@@ -9,6 +9,7 @@ import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path, PurePath
+from time import monotonic
 from typing import ClassVar
 
 from textual.app import App
@@ -61,6 +62,7 @@ class MedgemmaApp(App[None]):
         started_demo = settings.uses_demo and not isinstance(gateway, ExistingGateway)
         self.state = statements.Link(connected=False, demo=started_demo)
         self.telemetry: Telemetry | None = None
+        self._heard_at = 0.0  # when it arrived
         self.own_sockets: int | None = None
         self.chat = ChatScreen(settings, console, self._offers)
         self.controller = Controller(settings, i18n.language(), self.wire, self.chat)
@@ -89,6 +91,7 @@ class MedgemmaApp(App[None]):
         self.chat.offer()
         self._show_state()
         self.controller.draft_changed()
+        self.set_interval(1.0, self._watch_age)
         self.call_after_refresh(self.wire.start)
 
     async def on_unmount(self) -> None:
@@ -142,7 +145,7 @@ class MedgemmaApp(App[None]):
     def on_telemetry_arrived(self, message: messages.TelemetryArrived) -> None:
         """A second went by."""
         before = self.telemetry.service.worker_pid if self.telemetry is not None else None
-        self.telemetry, self.own_sockets = message.telemetry, message.own_sockets
+        self.telemetry, self.own_sockets, self._heard_at = message.telemetry, message.own_sockets, monotonic()
         if message.telemetry.service.worker_pid != before:
             self.wire.check_health()
         self._show_state()
@@ -186,6 +189,18 @@ class MedgemmaApp(App[None]):
     # --- showing ---
 
     @property
+    def age_s(self) -> float:
+        """Seconds since the figures arrived, where they ought to have been followed by others; else 0."""
+        age = monotonic() - self._heard_at
+        expected = max(statements.STALE_AFTER_S, 2 * self.settings.telemetry_interval_s)
+        return age if self.telemetry is not None and age > expected else 0.0
+
+    def _watch_age(self) -> None:
+        """A gateway that says nothing more: its last figures are told to be old."""
+        if self.age_s:
+            self._show_state()
+
+    @property
     def _is_demo(self) -> bool:
         return self.state.model.demo if self.state.model is not None else self.state.demo
 
@@ -200,11 +215,12 @@ class MedgemmaApp(App[None]):
         if not self.chat.is_mounted:
             return
         state, telemetry = self.state, self.telemetry
-        gpu = statements.gpu(telemetry, state)
-        privacy = statements.privacy(telemetry, self.own_sockets, state)
+        age = self.age_s
+        gpu = statements.gpu(telemetry, state, age)
+        privacy = statements.privacy(telemetry, self.own_sockets, state, age)
         self.chat.show_status(gpu, statements.model(state), privacy)
-        device = state.model.device if state.model is not None else None
-        self.chat.show_telemetry(telemetry if state.connected else None, gpu.text, device)
+        shown = telemetry if state.connected else None
+        self.chat.show_telemetry(shown, gpu.text, statements.device(state), age)
         name = clean_line(self.settings.box_name or socket.gethostname())
         self.chat.title_bar.show(f"MedGemma · {name}", self._is_demo, i18n.language())
         self._show_banner()

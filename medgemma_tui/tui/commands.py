@@ -47,7 +47,8 @@ class Screen(MedgemmaApp):
         self._system = None
 
     def _system_text(self) -> str:
-        return system_text(self.telemetry, self.own_sockets, self.state, str(self.wire.socket or ""))
+        socket = str(self.wire.socket or "")
+        return system_text(self.telemetry, self.own_sockets, self.state, socket, self.plan, self.age_s)
 
     def _show_state(self) -> None:
         super()._show_state()

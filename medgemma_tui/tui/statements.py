@@ -5,35 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from medgemma_tui import problems
-from medgemma_tui.i18n import N_, _
+from medgemma_tui.i18n import _
 from medgemma_tui.protocol import GpuSample, Health, ModelCard, Telemetry
 from medgemma_tui.safetext import clean_line
+from medgemma_tui.tui.widgets.gpu_words import THROTTLES, no_card, nvml_reason
 from medgemma_tui.tui.widgets.status_bar import Level, Statement
 
 STALE_AFTER_S = 5.0
-
-_NVML = {
-    "starting": N_("NVML: starting"),
-    "library_not_found": N_("NVML: no driver library"),
-    "driver_not_loaded": N_("NVML: driver not loaded"),
-    "no_permission": N_("NVML: no permission"),
-    "version_mismatch": N_("NVML: driver and library differ"),
-    "no_device": N_("NVML: no card"),
-    "gpu_lost": N_("the card is lost"),
-    "reset_required": N_("the card needs a reset"),
-    "timeout": N_("NVML does not answer"),
-    "unknown": N_("NVML: unknown error"),
-}
-
-THROTTLES = {
-    "hw_thermal": N_("too hot"),
-    "sw_thermal": N_("too hot"),
-    "hw_power_brake": N_("power brake"),
-    "sw_power_cap": N_("power limit"),
-    "hw_slowdown": N_("hardware slowdown"),
-    "sync_boost": N_("sync boost"),
-    "unknown": N_("unknown reason"),
-}  # idle and clocks that somebody set are no faults
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,38 +25,51 @@ class Link:
     demo: bool = False
 
 
-def nvml_reason(code: str | None) -> str:
-    """Why NVML tells nothing, in a few words."""
-    return _(_NVML.get(code or "unknown", _NVML["unknown"]))
+def device(link: Link) -> str | None:
+    """Where the model runs ("cpu", "cuda:0"); None unless it answers now: a card of before tells nothing of today."""
+    ready = link.health is not None and link.health.reason == "ready"
+    return link.model.device if ready and link.model is not None else None
 
 
-def gpu(telemetry: Telemetry | None, link: Link) -> Statement:
-    """The state of the cards: the worst of them in words."""
+def gpu(telemetry: Telemetry | None, link: Link, age_s: float = 0.0) -> Statement:
+    """The state of the cards: the worst of them in words. ``age_s``: how long ago these figures arrived."""
     if telemetry is None or not link.connected:
         return Statement(_("unknown, no figures from the service"), "unknown")
-    if telemetry.gpu_age_s is not None and telemetry.gpu_age_s > STALE_AFTER_S:
-        return Statement(_("unknown, figures {age} s old").format(age=f"{telemetry.gpu_age_s:.0f}"), "unknown")
+    age = (telemetry.gpu_age_s or 0.0) + age_s
+    if age > STALE_AFTER_S:
+        return Statement(_("unknown, figures {age} s old").format(age=f"{age:.0f}"), "unknown")
     if not telemetry.gpus:
-        if telemetry.nvml_error_code is None and telemetry.nvml_error is None:
-            return Statement(_("unknown, not measured yet"), "unknown")
-        reason = nvml_reason(telemetry.nvml_error_code)
-        device = link.model.device if link.model is not None else None
-        if telemetry.nvml_error_code == "starting":
-            return Statement(reason, "unknown")
-        if device == "cpu":
-            text = _("none ({reason}); the model runs on the CPU").format(reason=reason)
-            return Statement(text, "warn", short=_("none · CPU"))
-        return Statement(_("none ({reason})").format(reason=reason), "warn")
-    unused = link.model is not None and link.model.device == "cpu"
+        return _none(telemetry, on_cpu=device(link) == "cpu")
     ranked = sorted((_card(sample) for sample in telemetry.gpus), key=lambda one: _RANK.index(one.level))
     worst = ranked[0]
     if len(telemetry.gpus) > 1:
         text = _("{count} cards, {worst}").format(count=len(telemetry.gpus), worst=worst.text)
-        worst = Statement(text, worst.level)
-    if unused and worst.level != "bad":
+        worst = Statement(text, worst.level, short=worst.brief)
+    if device(link) == "cpu" and worst.level != "bad":
         text = _("{card}; the model runs on the CPU").format(card=worst.text)
         return Statement(text, "warn", short=_("not used · CPU"))
     return worst
+
+
+def _none(telemetry: Telemetry, *, on_cpu: bool) -> Statement:
+    """There are no cards to tell of: because there is none, or because nobody knows."""
+    code = telemetry.nvml_error_code
+    if code is None and telemetry.nvml_error is None:
+        return Statement(_("unknown, not measured yet"), "unknown")
+    reason = nvml_reason(code)
+    if code == "starting":
+        return Statement(_("unknown ({reason})").format(reason=reason), "unknown")
+    if code in ("gpu_lost", "reset_required"):
+        return Statement(_("failed: {reason}").format(reason=reason), "bad")
+    if no_card(code):
+        if on_cpu:
+            text = _("none ({reason}); the model runs on the CPU").format(reason=reason)
+            return Statement(text, "warn", short=_("none · CPU"))
+        return Statement(_("none ({reason})").format(reason=reason), "warn")
+    if on_cpu:
+        text = _("unknown ({reason}); the model runs on the CPU").format(reason=reason)
+        return Statement(text, "unknown", short=_("unknown · CPU"))
+    return Statement(_("unknown ({reason})").format(reason=reason), "unknown")
 
 
 _RANK = ["bad", "warn", "unknown", "ok"]
@@ -88,10 +79,12 @@ def _card(sample: GpuSample) -> Statement:
     name = clean_line(sample.name) or _("GPU {index}").format(index=sample.index)
     if sample.error is not None or sample.error_code is not None:
         reason = nvml_reason(sample.error_code)
-        return Statement(_("failed: {reason} ({name})").format(reason=reason, name=name), "bad")
+        return Statement(_("failed: {reason} ({name})").format(reason=reason, name=name), "bad", short=_("failed"))
     if sample.ecc_uncorrected:
         return Statement(
-            _("memory errors: {count} uncorrected ({name})").format(count=sample.ecc_uncorrected, name=name), "bad"
+            _("memory errors: {count} uncorrected ({name})").format(count=sample.ecc_uncorrected, name=name),
+            "bad",
+            short=_("memory errors"),
         )
     slowed = [THROTTLES[reason] for reason in sample.throttle or () if reason in THROTTLES]
     if slowed:
@@ -106,38 +99,41 @@ def _card(sample: GpuSample) -> Statement:
 
 
 def model(link: Link) -> Statement:
-    """The model's state. The demo's words come first and are never cut."""
+    """The model's state. The demo's word comes first and is never cut; the state is in the short form too."""
     demo = link.demo if link.model is None else link.model.demo
-    prefix = _("DEMO, NOT MEDICAL") if demo else ""
-    text, level = _model_state(link, named=not demo)
-    return Statement(" · ".join(part for part in (prefix, text) if part), level, short=prefix)
+    text, short, level = _model_state(link, named=not demo)
+    if demo:
+        return Statement(f"{_('DEMO, NOT MEDICAL')} · {text}", level, short=f"DEMO · {short}")
+    return Statement(text, level, short=short)
 
 
-def _model_state(link: Link, *, named: bool) -> tuple[str, Level]:
+def _model_state(link: Link, *, named: bool) -> tuple[str, str, Level]:
+    """In full, in a word or two, and how bad it is."""
     if link.lost:
-        return _("unknown, the service does not answer"), "bad"
+        return _("unknown, the service does not answer"), _("unknown"), "bad"
     if not link.connected or link.health is None:
-        return _("the service is starting"), "unknown"
+        return _("the service is starting"), _("starting"), "unknown"
     health = link.health
     if health.reason == "ready":
         if link.model is None:
-            return _("unknown"), "unknown"
-        kind = link.model.quantization or link.model.dtype or ""
+            return _("unknown"), _("unknown"), "unknown"
+        kind = clean_line(link.model.quantization or link.model.dtype or "")
+        short = _("loaded, {kind}").format(kind=kind) if kind else _("loaded")
         if not named:
-            return clean_line(kind) or _("loaded"), "warn"
+            return short, _("loaded"), "warn"
         name = clean_line(link.model.id)
-        return _("{name} loaded, {kind}").format(name=name, kind=clean_line(kind)) if kind else _(
-            "{name} loaded"
-        ).format(name=name), "ok"
+        long = _("{name} loaded, {kind}") if kind else _("{name} loaded")
+        return long.format(name=name, kind=kind), short, "ok"
     if health.reason == "loading":
         if health.percent is None:
-            return _("loading"), "warn"
-        return _("loading {percent} %").format(percent=f"{health.percent:.0f}"), "warn"
+            return _("loading"), _("loading"), "warn"
+        text = _("loading {percent} %").format(percent=f"{health.percent:.0f}")
+        return text, text, "warn"
     if health.reason == "starting":
-        return _("starting"), "warn"
+        return _("starting"), _("starting"), "warn"
     if health.reason == "worker_lost":
-        return _("stopped, being restarted"), "bad"
-    return _("not loaded: {reason}").format(reason=short_reason(health)), "bad"
+        return _("stopped, being restarted"), _("stopped"), "bad"
+    return _("not loaded: {reason}").format(reason=short_reason(health)), _("not loaded"), "bad"
 
 
 def short_reason(health: Health) -> str:
@@ -150,10 +146,12 @@ def short_reason(health: Health) -> str:
     }.get(health.reason, problems.health_sentence(health))
 
 
-def privacy(telemetry: Telemetry | None, own_sockets: int | None, link: Link) -> Statement:
-    """Network sockets held by screen, gateway and worker, as measured in each."""
+def privacy(telemetry: Telemetry | None, own_sockets: int | None, link: Link, age_s: float = 0.0) -> Statement:
+    """Network sockets held by screen, gateway and worker, as measured in each, ``age_s`` ago."""
     if telemetry is None or not link.connected:
         return Statement(_("unknown, the service does not answer"), "unknown")
+    if age_s > STALE_AFTER_S:
+        return Statement(_("unknown, last counted {age} s ago").format(age=f"{age_s:.0f}"), "unknown")
     facts = telemetry.privacy
     parts = [own_sockets, facts.gateway_inet_sockets]
     names = _("screen, gateway")
@@ -163,7 +161,8 @@ def privacy(telemetry: Telemetry | None, own_sockets: int | None, link: Link) ->
     known = [part for part in parts if part is not None]
     total = sum(known)
     if total:
-        return Statement(_("{total} network sockets open ({names})").format(total=total, names=names), "bad")
+        text = _("{total} network sockets open ({names})").format(total=total, names=names)
+        return Statement(text, "bad", short=_("{total} open").format(total=total))
     if len(known) < len(parts):
         return Statement(_("unknown, not every process could be measured"), "unknown")
     text = _("local-only · 0 network sockets ({names})").format(names=names)

@@ -3,17 +3,31 @@
 from __future__ import annotations
 
 from medgemma_tui import problems
+from medgemma_tui.clinical.budget import BudgetPlan
 from medgemma_tui.i18n import _
 from medgemma_tui.protocol import GpuProcess, GpuSample, MigInstance, Telemetry
 from medgemma_tui.safetext import clean_line
-from medgemma_tui.tui.statements import THROTTLES, Link, nvml_reason
+from medgemma_tui.tui.statements import STALE_AFTER_S, Link
+from medgemma_tui.tui.widgets.budget_meter import segments
+from medgemma_tui.tui.widgets.gpu_words import THROTTLES, nvml_reason
 
 Row = tuple[str, str]
 
 
-def system_text(telemetry: Telemetry | None, own_sockets: int | None, link: Link, socket: str) -> str:
-    """GPU by GPU, then host, service, model, privacy."""
+def system_text(
+    telemetry: Telemetry | None,
+    own_sockets: int | None,
+    link: Link,
+    socket: str,
+    plan: BudgetPlan,
+    age_s: float = 0.0,
+) -> str:
+    """GPU by GPU, then host, service, model, context, privacy. ``age_s``: how long ago the figures arrived."""
     sections: list[tuple[str, list[Row]]] = []
+    age = age_s + ((telemetry.gpu_age_s or 0.0) if telemetry is not None else 0.0)
+    if telemetry is not None and link.connected and age > STALE_AFTER_S:
+        told = _("{n} s: nothing newer came, and this may no longer be so").format(n=f"{age:.0f}")
+        sections.append((_("Old figures"), [(_("Age"), told)]))
     if telemetry is None or not link.connected:
         sections.append((_("GPU"), [(_("State"), _("unknown, no figures from the service"))]))
     else:
@@ -25,8 +39,12 @@ def system_text(telemetry: Telemetry | None, own_sockets: int | None, link: Link
         sections.append((_("Host"), _host(telemetry)))
     sections.append((_("Service"), _service(telemetry, link, socket)))
     sections.append((_("Model"), _model(link)))
+    sections.append((_("Context"), _context(plan)))
     sections.append((_("Privacy"), _privacy(telemetry, own_sockets, link)))
-    return "\n\n".join("\n".join([title, *(f"  {name}: {value}" for name, value in rows)]) for title, rows in sections)
+    row = "  " + _("{name}: {value}")
+    return "\n\n".join(
+        "\n".join([title, *(row.format(name=name, value=value) for name, value in rows)]) for title, rows in sections
+    )
 
 
 def _gpu(gpu: GpuSample) -> list[Row]:
@@ -145,6 +163,19 @@ def _model(link: Link) -> list[Row]:
     ]
     if card.demo:
         rows.insert(0, (_("Note"), _("DEMO, NOT MEDICAL")))
+    return rows
+
+
+def _context(plan: BudgetPlan) -> list[Row]:
+    rows = [(name, _("{count} tokens").format(count=f"{tokens:,}")) for name, tokens in segments(plan)]
+    taken = plan.used + plan.reserve
+    percent = f"{100 * taken / plan.window:.0f}" if plan.window else "?"
+    about = "" if plan.exact else _("about") + " "
+    whole = _("{taken} of {window} tokens, {percent} %")
+    rows.insert(0, (_("Taken"), about + whole.format(taken=f"{taken:,}", window=f"{plan.window:,}", percent=percent)))
+    if plan.over_by:
+        rows.append((_("Too much"), _("{count} tokens").format(count=f"{plan.over_by:,}")))
+    rows.append((_("Turns no longer sent"), str(plan.dropped_turns)))
     return rows
 
 

@@ -63,8 +63,11 @@ def test_too_much_says_by_how_much(compact: bool) -> None:
 
 @pytest.mark.parametrize("compact", [False, True])
 def test_turns_that_left_are_counted(compact: bool) -> None:
-    assert "1 oldest turn left" in " ".join(said(replace(PLAN, dropped_turns=1), 80, compact=compact))
-    assert "3 oldest turns left" in " ".join(said(replace(PLAN, dropped_turns=3), 80, compact=compact))
+    words = (
+        ("1 turn not sent", "3 turns not sent") if compact else ("1 oldest turn no longer", "3 oldest turns no longer")
+    )
+    assert words[0] in " ".join(said(replace(PLAN, dropped_turns=1), 80, compact=compact))
+    assert words[1] in " ".join(said(replace(PLAN, dropped_turns=3), 80, compact=compact))
 
 
 @pytest.mark.parametrize("width", [20, 34, 60, 120])
@@ -77,6 +80,22 @@ def test_every_width_and_profile_fits(width: int, profile: str) -> None:
             assert not compact or len(lines) == 1
             if profile == "ascii":
                 assert "".join(lines).isascii()
+
+
+@pytest.mark.parametrize("lang", ["en", "zh"])
+@pytest.mark.parametrize("more", [{}, {"draft": 0}, {"draft": 0, "card": 0}, {"dropped_turns": 12}, {"over_by": 1234}])
+def test_eighty_columns_show_every_segment_with_its_name(lang: str, more: dict[str, int]) -> None:
+    i18n.set_language(lang)
+    plan = replace(PLAN, history=1200, **more)
+    (line,) = said(plan, 78, compact=True)
+    names = {"en": ["rules", "card", "history", "draft", "reserve"], "zh": ["指令", "病历", "历史", "草稿", "预留"]}[
+        lang
+    ]
+    tokens = [plan.instructions, plan.card, plan.history, plan.draft, plan.reserve]
+    told = [f"{name} {count:,}" in line for name, count in zip(names, tokens, strict=True) if count]
+    assert all(told[:2]), line  # a pinned card is told whatever else is
+    assert all(told) or plan.over_by or plan.dropped_turns, line
+    assert "47 %" in line or plan.draft == 0
 
 
 def test_the_compact_line_keeps_the_figures() -> None:

@@ -12,6 +12,7 @@ from medgemma_tui.protocol import GpuProcess, GpuSample, HostSample, MigInstance
 from medgemma_tui.tui import themes
 from medgemma_tui.tui.ink import width_of
 from medgemma_tui.tui.profile import ASCII, LINUX_CONSOLE, UNICODE, Profile, choose
+from medgemma_tui.tui.widgets import gpu_words as words
 from medgemma_tui.tui.widgets.gpu_panel import GpuPanel
 from medgemma_tui.tui.widgets.sparkline import gauge, sparkline
 
@@ -121,7 +122,7 @@ def test_a_lost_card_is_told_beside_one_that_works() -> None:
     assert "87 %" in text
     alone = flat(said(telemetry(lost)))
     assert "CPU 31 %" in alone or "31 %" in alone
-    assert "GPU is lost" in flat(said(telemetry(lost), 60, compact=True))
+    assert "GPU 1: the card is lost" in flat(said(telemetry(lost), 60, compact=True))
 
 
 @pytest.mark.parametrize(
@@ -136,10 +137,37 @@ def test_no_card_gives_the_reason_and_the_hosts_figures(code: str, words: str) -
     assert words in text
     assert "31 %" in text
     assert "runs on the CPU" not in text  # nobody said so
-    assert "no GPU: the model runs on the CPU" in flat(said(telemetry(nvml_error_code=code), device="cpu"))
+    text = flat(said(telemetry(nvml_error_code=code), device="cpu"))
+    assert "the model runs on the CPU" in text
+    assert ("no GPU" in text) == (code not in ("no_permission", "starting"))
+
+
+@pytest.mark.parametrize("lang", ["en", "zh"])
+@pytest.mark.parametrize("reason", ["hw_thermal", "sw_power_cap", "hw_slowdown", "hw_power_brake", "unknown"])
+def test_eighty_columns_tell_why_it_is_slow_and_cut_no_word(reason: str, lang: str) -> None:
+    i18n.set_language(lang)
+    text = said(telemetry(L4.model_copy(update={"throttle": [reason]})), 78, compact=True)
+    told = words.slowed(L4.model_copy(update={"throttle": [reason]}), short=True)
+    assert told in text or words.slowed(L4.model_copy(update={"throttle": [reason]})) in text
+    assert "…" not in text
+    assert all(part in text for part in ("GPU 0", "87 %", "61 °C"))
+    assert "2" in text.rpartition("·")[2]  # the queue
+
+
+def test_nobody_knows_is_not_none() -> None:
+    for code in ("timeout", "no_permission", "version_mismatch", "unknown"):
+        text = said(telemetry(nvml_error_code=code), 78, compact=True)
+        assert text.startswith("GPU — unknown · CPU 31 %")
+        assert "…" not in text
+    assert said(telemetry(nvml_error_code="no_device"), 78, compact=True).startswith("GPU — none · CPU 31 %")
 
 
 def test_old_figures_are_told_to_be_old() -> None:
+    panel = GpuPanel(choose("color", {}))
+    for compact in (False, True):
+        panel.show(telemetry(L4, gpu_age_s=1.0), age_s=20.0)
+        panel.compact = compact
+        assert "21 s old" in str(panel.compose_lines(78))
     assert "12 s old" in said(telemetry(L4, gpu_age_s=12.4))
     assert "old" not in said(telemetry(L4, gpu_age_s=1.0))
 

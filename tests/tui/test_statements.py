@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import datetime
+from itertools import product
 
 import pytest
 
+from medgemma_tui import i18n
+from medgemma_tui.clinical.budget import BudgetPlan
 from medgemma_tui.protocol import (
     GpuProcess,
     GpuSample,
@@ -16,11 +20,12 @@ from medgemma_tui.protocol import (
     Telemetry,
     TokenizeReply,
 )
-from medgemma_tui.tui import statements
+from medgemma_tui.tui import profile, statements
 from medgemma_tui.tui.conversation import Conversation, Turn
 from medgemma_tui.tui.ledger import Ledger, mark_left
 from medgemma_tui.tui.statements import Link
 from medgemma_tui.tui.system_text import system_text
+from medgemma_tui.tui.widgets.status_bar import StatusBar
 
 L4 = {"index": 0, "name": "NVIDIA L4", "memory_total": 24_152_899_584, "utilization": 3.0, "temperature": 50.0}
 READY = Health(status="ok", reason="ready")
@@ -48,6 +53,9 @@ def sample(**gpu) -> Telemetry:
         (sample(utilization=None, memory_total=None, temperature=None), "unknown", "tells no figures"),
         (Telemetry(time=1.0, nvml_error="x", nvml_error_code="driver_not_loaded"), "warn", "driver not loaded"),
         (Telemetry(time=1.0), "unknown", "not measured"),
+        (Telemetry(time=1.0, nvml_error_code="timeout"), "unknown", "unknown (NVML does not answer)"),
+        (Telemetry(time=1.0, nvml_error_code="no_permission"), "unknown", "unknown (NVML: no permission)"),
+        (Telemetry(time=1.0, nvml_error_code="gpu_lost"), "bad", "failed: the card is lost"),
         (Telemetry(time=1.0, gpu_age_s=60.0, gpus=[GpuSample(**L4)]), "unknown", "60 s old"),
         (None, "unknown", "unknown"),
     ],
@@ -75,6 +83,52 @@ def test_a_card_that_the_model_does_not_use_is_not_ok():
     assert said.level == "warn"
     assert "CPU" in said.text
     assert statements.gpu(telemetry, UP).level == "ok"
+
+
+def test_while_the_model_loads_nobody_says_where_it_runs():
+    """The card of the model before, or the worker's plan, is not where a model runs now."""
+    none = Telemetry(time=1.0, nvml_error="x", nvml_error_code="library_not_found")
+    for reason in ("loading", "starting", "worker_lost"):
+        link = Link(
+            connected=True, health=Health(status="not_ready", reason=reason), model=ModelCard(id="m", device="cpu")
+        )
+        for telemetry in (none, sample()):
+            assert "CPU" not in statements.gpu(telemetry, link).text
+    assert "CPU" in statements.gpu(none, replace(UP, model=ModelCard(id="m", device="cpu"))).text
+
+
+def test_old_figures_are_no_statement():
+    facts = PrivacyFacts(gateway_inet_sockets=0, worker_inet_sockets=0)
+    now = sample().model_copy(update={"privacy": facts})
+    for said in (statements.gpu(now, UP, 20.0), statements.privacy(now, 0, UP, 20.0)):
+        assert said.level == "unknown"
+        assert "20 s" in said.text
+    assert statements.gpu(now, UP, 1.0).level == statements.privacy(now, 0, UP, 1.0).level == "ok"
+
+
+SEVERAL = [
+    sample(), sample(throttle=["sw_power_cap"]), sample(throttle=["hw_slowdown"]), sample(error_code="reset_required"),
+    sample(ecc_uncorrected=2), Telemetry(time=1.0, nvml_error_code="version_mismatch"), Telemetry(time=1.0),
+    Telemetry(time=1.0, nvml_error_code="library_not_found"), Telemetry(time=1.0, gpu_age_s=60.0),
+]  # fmt: skip
+HEALTHS = [READY, *(down(reason, percent=43).health for reason in ("starting", "loading", "worker_lost", "failed"))]
+
+
+@pytest.mark.parametrize("lang", ["en", "zh"])
+@pytest.mark.parametrize("demo", [True, False])
+def test_eighty_columns_cut_no_statement_whatever_the_states_are(lang, demo):
+    i18n.set_language(lang)
+    card = ModelCard(id="medgemma-1.5-4b-it", demo=demo, quantization="nf4", device="cpu")
+    for telemetry, health, sockets in product(SEVERAL, HEALTHS, (0, 12, None)):
+        facts = PrivacyFacts(gateway_inet_sockets=0, worker_inet_sockets=0)
+        now = telemetry.model_copy(update={"privacy": facts})
+        link = Link(connected=True, health=health, model=card)
+        widget = StatusBar(profile.choose("color", {}))
+        widget.show(statements.gpu(now, link), statements.model(link), statements.privacy(now, sockets, link))
+        (line,) = widget.compose_lines(78)
+        text = "".join(part for part, _ink in line)
+        assert "…" not in text, text
+        assert ("DEMO" in text) == demo
 
 
 def test_an_nvml_without_a_driver_on_a_cpu_box():
@@ -109,7 +163,7 @@ def test_the_demo_is_named_in_every_state_and_never_ok():
     ):
         said = statements.model(link)
         assert said.text.startswith("DEMO, NOT MEDICAL")
-        assert said.brief == "DEMO, NOT MEDICAL"
+        assert said.brief in ("DEMO · starting", "DEMO · loaded", "DEMO · loading 1 %")
         assert said.level != "ok"
 
 
@@ -137,7 +191,12 @@ def test_the_system_screen_says_na_for_what_nobody_told_and_makes_names_safe():
     gpu = GpuSample(
         index=0, name="bad\x1b[2Jname", processes=[GpuProcess(pid=9, user="a\nb", command="c\u202ed", used_bytes=2**30)]
     )
-    text = system_text(Telemetry(time=1.0, gpus=[gpu]), None, UP, "/run/x.sock")
+    plan = BudgetPlan(window=8192, instructions=210, card=330, history=1200, draft=90, reserve=2048, dropped_turns=3)
+    text = system_text(Telemetry(time=1.0, gpus=[gpu]), None, UP, "/run/x.sock", plan, age_s=20.0)
+    assert "Age: 20 s" in text
+    assert "Taken: 3,878 of 8,192 tokens, 47 %" in text
+    for row in ("rules: 210", "card: 330", "history: 1,200", "draft: 90", "reserve: 2,048", "Turns no longer sent: 3"):
+        assert f"\n  {row}" in text
     assert "Load: n/a" in text
     assert "Temperature: n/a, slows at n/a" in text
     assert "Process 9: 1.0 GiB · a b · cd" in text

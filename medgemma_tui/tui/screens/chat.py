@@ -88,7 +88,7 @@ class ChatScreen(Screen[None]):
                 yield self.transcript
                 yield self.suggestions
                 yield self.banner
-                with Horizontal(id="lines"):
+                with Vertical(id="lines"):
                     yield self.gpu_line
                     yield self.meter_line
                 yield self.composer
@@ -177,10 +177,10 @@ class ChatScreen(Screen[None]):
 
     # --- what the app shows ---
 
-    def show_telemetry(self, telemetry: Telemetry | None, reason: str, device: str | None) -> None:
-        """New figures, or none and why; ``device`` is where the model runs, None where that is not known."""
-        self.gpu.show(telemetry, reason, device)
-        self.gpu_line.show(telemetry, reason, device)
+    def show_telemetry(self, telemetry: Telemetry | None, reason: str, device: str | None, age_s: float) -> None:
+        """New figures, or none and why; ``device``: where the model runs, None where that is not known."""
+        self.gpu.show(telemetry, reason, device, age_s)
+        self.gpu_line.show(telemetry, reason, device, age_s)
 
     def show_status(self, gpu: Statement, model: Statement, privacy: Statement) -> None:
         """The three statements."""

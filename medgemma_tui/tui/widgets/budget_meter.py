@@ -6,9 +6,9 @@ from typing import NamedTuple
 
 from medgemma_tui.clinical.budget import BudgetPlan
 from medgemma_tui.i18n import _, ngettext
-from medgemma_tui.tui.ink import MUTED, STRONG, TEXT, Ink, Line, Panel, fields, width_of
+from medgemma_tui.tui.ink import MUTED, STRONG, TEXT, Ink, Line, Panel, Run, fields, width_of
 from medgemma_tui.tui.profile import Profile
-from medgemma_tui.tui.wrap import wrap
+from medgemma_tui.tui.wrap import cells, wrap
 
 _WARN = Ink("warn", bold=True)
 _BAD = Ink("bad", bold=True)
@@ -72,19 +72,19 @@ class BudgetMeter(Panel):
         return lines
 
     def _figures(self, plan: BudgetPlan) -> Line:
-        about = "" if plan.exact else f"{self._glyphs.approx} "
-        taken = f" {about}{plan.used + plan.reserve:,}"
-        return [(_("Context"), TEXT), (taken, STRONG), (f" / {plan.window:,} tok", TEXT)]
+        text, ink = self._taken(plan)
+        return [(_("Context"), TEXT), (f" {text}", ink), (f" / {plan.window:,} tok", TEXT)]
 
     def _segments(self, plan: BudgetPlan) -> list[_Segment]:
         glyphs = self._glyphs
-        return [
-            _Segment(_("rules"), plan.instructions, glyphs.fill_instructions, Ink("question")),
-            _Segment(_("card"), plan.card, glyphs.fill_card, Ink("demo")),
-            _Segment(_("history"), plan.history, glyphs.fill_history, Ink("heading")),
-            _Segment(_("draft"), plan.draft, glyphs.fill_draft, Ink("ok")),
-            _Segment(_("reserve"), plan.reserve, glyphs.fill_reserve, MUTED),
+        drawn = [
+            (glyphs.fill_instructions, Ink("question")),
+            (glyphs.fill_card, Ink("demo")),
+            (glyphs.fill_history, Ink("heading")),
+            (glyphs.fill_draft, Ink("ok")),
+            (glyphs.fill_reserve, MUTED),
         ]
+        return [_Segment(name, tokens, *look) for (name, tokens), look in zip(segments(plan), drawn, strict=True)]
 
     def _bar(self, plan: BudgetPlan, width: int) -> Line:
         """The segments in ``width`` cells: what is there has at least one cell; what does not fit is cut at the end."""
@@ -103,27 +103,76 @@ class BudgetMeter(Panel):
             line.append((self._glyphs.fill_free * (width - filled), MUTED))
         return line
 
-    def _legend(self, plan: BudgetPlan) -> list[Line]:
+    def _legend(self, plan: BudgetPlan, *, some: bool = False) -> list[Line]:
+        """Each segment's mark, name and tokens; ``some``: of those that have any."""
         return [
-            [(f"{segment.glyph} ", segment.ink), (segment.name, TEXT if segment.tokens else MUTED)]
-            for segment in self._segments(plan)
+            [(f"{each.glyph} ", each.ink), (f"{each.name} {each.tokens:,}", TEXT if each.tokens else MUTED)]
+            for each in self._segments(plan)
+            if each.tokens or not some
         ]
 
     def _one_line(self, plan: BudgetPlan, percent: float, width: int) -> Line:
-        """Figures first, then what is wrong, then as much of a bar as there is room for."""
-        line: Line = [*self._figures(plan), (f"  {percent:.0f} %", _BAD if plan.over_by else STRONG)]
+        """Figures, what is wrong, then the segments with their names: closer where there is little room.
+
+        What has no tokens is left out before a name of what has some.
+        """
+        whole: Line = [*self._figures(plan), (f"  {percent:.0f} %", _BAD if plan.over_by else STRONG)]
+        close: Line = [self._taken(plan), (f"/{plan.window:,} {percent:.0f} %", STRONG)]
+        long, short = self._faults(plan)
+        every, some, tight = self._legend(plan), self._legend(plan, some=True), self._tight(plan)
+        tries = [
+            ([*whole, *long], every), ([*whole, *long], some), ([*whole, *short], tight), ([*close, *short], tight),
+        ]  # fmt: skip
+        for head, parts in tries:
+            line = _fitted(head, parts, width)
+            if len(line) == len(head) + sum(len(part) + 1 for part in parts):
+                room = width - width_of(line) - 2
+                return [*line, ("  ", TEXT), *self._bar(plan, min(room, 40))] if room >= 10 else line
+        return _fitted([*(close if short else whole), *short], tight, width)
+
+    def _taken(self, plan: BudgetPlan) -> Run:
+        about = "" if plan.exact else f"{self._glyphs.approx} "
+        return (f"{about}{plan.used + plan.reserve:,}", STRONG)
+
+    def _tight(self, plan: BudgetPlan) -> list[Line]:
+        return [[(part[0][0].strip(), part[0][1]), *part[1:]] for part in self._legend(plan, some=True)]
+
+    def _faults(self, plan: BudgetPlan) -> tuple[Line, Line]:
+        """What is wrong, in full and in few words."""
+        glyphs, count = self._glyphs, plan.dropped_turns
         if plan.over_by:
-            line.append((f"  {self._glyphs.bad} {self._over(plan)}", _BAD))
-        elif plan.dropped_turns:
-            line.append((f"  {self._glyphs.warn} {self._dropped(plan)}", _WARN))
-        room = width - width_of(line) - 2
-        if room >= 8:
-            line += [("  ", TEXT), *self._bar(plan, min(room, 40))]
-        return wrap(line, width)[0]
+            short = _("over by {n} tok").format(n=f"{plan.over_by:,}")
+            return [(f"  {glyphs.bad} {self._over(plan)}", _BAD)], [(f"  {glyphs.bad} {short}", _BAD)]
+        if count:
+            short = ngettext("{n} turn not sent", "{n} turns not sent", count).format(n=count)
+            return [(f"  {glyphs.warn} {self._dropped(plan)}", _WARN)], [(f"  {glyphs.warn} {short}", _WARN)]
+        return [], []
 
     def _over(self, plan: BudgetPlan) -> str:
         return _("over by {n} tok: shorten the draft or the card").format(n=f"{plan.over_by:,}")
 
     def _dropped(self, plan: BudgetPlan) -> str:
         count = plan.dropped_turns
-        return ngettext("{n} oldest turn left", "{n} oldest turns left", count).format(n=count)
+        return ngettext("{n} oldest turn no longer sent", "{n} oldest turns no longer sent", count).format(n=count)
+
+
+def segments(plan: BudgetPlan) -> list[tuple[str, int]]:
+    """The named parts of the window, in the order in which they are sent."""
+    return [
+        (_("rules"), plan.instructions),
+        (_("card"), plan.card),
+        (_("history"), plan.history),
+        (_("draft"), plan.draft),
+        (_("reserve"), plan.reserve),
+    ]
+
+
+def _fitted(head: Line, parts: list[Line], width: int) -> Line:
+    """The head, then as many whole parts as there is room for; a head that is too wide ends at a word."""
+    line = wrap(head, width)[0]
+    for at, part in enumerate(parts):
+        gap = "  " if at == 0 else " "
+        if width_of(line) + cells(gap) + width_of(part) > width:
+            break
+        line = [*line, (gap, TEXT), *part]
+    return line

@@ -34,6 +34,7 @@ class GpuPanel(Panel):
         self._telemetry: Telemetry | None = None
         self._reason = ""
         self._device: str | None = None
+        self._age_s = 0.0
         self._compact = False
         self._loads: dict[int, deque[float | None]] = {}
 
@@ -52,12 +53,15 @@ class GpuPanel(Panel):
             self._compact = compact
             self.redraw()
 
-    def show(self, telemetry: Telemetry | None, reason: str = "", device: str | None = None) -> None:
+    def show(
+        self, telemetry: Telemetry | None, reason: str = "", device: str | None = None, age_s: float = 0.0
+    ) -> None:
         """Show this sample; None says that there are no figures, and ``reason`` why, in the language in use.
 
-        ``device`` is where the model runs as its card says ("cpu", "cuda:0"), None where that is not known.
+        ``device`` is where the model runs as its card says ("cpu", "cuda:0"), None where that is not known. ``age_s``:
+        how long ago the sample arrived.
         """
-        self._device = device
+        self._device, self._age_s = device, age_s
         if telemetry is not None and telemetry is not self._telemetry:
             self._remember(_HOST, telemetry.host.cpu_percent)
             for gpu in telemetry.gpus:
@@ -81,10 +85,14 @@ class GpuPanel(Panel):
             lines += self._card(gpu, width, full=len(now.gpus) == 1)
         if not any(gpu.error is None for gpu in now.gpus):
             lines += self._no_card(now, width)
-        if (now.gpu_age_s or 0) > STALE_S:
-            text = _("GPU figures are {n} s old").format(n=f"{now.gpu_age_s:.0f}")
+        if (age := self._age(now)) > STALE_S:
+            text = _("GPU figures are {n} s old").format(n=f"{age:.0f}")
             lines += wrap([(f"{self._glyphs.warn} {text}", _WARN)], width)
         return [*lines, *self._service(now, width)]
+
+    def _age(self, now: Telemetry) -> float:
+        """Seconds since somebody read the GPU."""
+        return (now.gpu_age_s or 0.0) + self._age_s
 
     def _remember(self, index: int, load: float | None) -> None:
         self._loads.setdefault(index, deque(maxlen=HISTORY)).append(load)
@@ -164,9 +172,12 @@ class GpuPanel(Panel):
     def _why_none(self, now: Telemetry) -> str:
         """Why there is no card to show, and where the model runs if that is known."""
         text = words.nvml_sentence(now.nvml_error_code, clean_line(now.nvml_error or "")) or _("no figures yet")
-        if self._device == "cpu":
-            return _("no GPU: the model runs on the CPU") + f" ({text.rstrip('.。')})"
-        return text
+        if self._device != "cpu":
+            return text
+        said = _("no GPU: the model runs on the CPU")
+        if not words.no_card(now.nvml_error_code):
+            said = _("the model runs on the CPU")
+        return f"{said} ({text.rstrip('.。')})"
 
     def _service(self, now: Telemetry, width: int) -> list[Line]:
         service = now.service
@@ -184,46 +195,59 @@ class GpuPanel(Panel):
     # --- one line -------------------------------------------------------------------------------------
 
     def _one_line(self, now: Telemetry, width: int) -> Line:
-        """What is wrong first, then the busiest card's figures, then the queue, as far as there is room."""
+        """The busiest card, what is wrong, memory, heat, queue. Where there is little room: fewer words for what is
+        wrong, no sparkline, and then the last parts are left out. No word is cut."""
+        for short, spark in ((False, True), (False, False), (True, True), (True, False)):
+            parts = self._parts(now, short=short, spark=spark)
+            if width_of(self._joined(parts)) <= width:
+                break
+        while len(parts) > 1 and width_of(self._joined(parts)) > width:
+            parts.pop()
+        return wrap(self._joined(parts), width)[0]
+
+    def _joined(self, parts: list[Line]) -> Line:
+        line: Line = []
+        for part in parts:
+            line += [self._gap, *part] if line else part
+        return line
+
+    def _parts(self, now: Telemetry, *, short: bool, spark: bool) -> list[Line]:
         glyphs = self._glyphs
         parts: list[Line] = []
         cards = [gpu for gpu in now.gpus if gpu.error is None]
         lost = [gpu for gpu in now.gpus if gpu.error is not None]
-        for gpu in lost:
-            text = words.nvml_sentence(gpu.error_code, clean_line(gpu.error or ""))
-            parts.append([(f"{glyphs.bad} GPU {gpu.index}: {text}", _BAD)])
-        for gpu in cards:
-            if told := words.slowed(gpu):
-                parts.append([(f"{glyphs.warn} GPU {gpu.index} {told}", _WARN)])
-            if (ecc := words.ecc(gpu)) is not None and ecc[1]:
-                parts.append([(f"{glyphs.bad} {ecc[0]}", _BAD)])
+        if (age := self._age(now)) > STALE_S:
+            parts.append([(f"{glyphs.warn} {_('{n} s old').format(n=f'{age:.0f}')}", _WARN)])
         if cards:
             gpu = max(cards, key=lambda card: card.utilization or 0.0)
             which = f"GPU {gpu.index}"
             if len(cards) > 1:
                 which = _("GPU {index} of {count}").format(index=gpu.index, count=len(cards))
-            history = sparkline(list(self._loads.get(gpu.index, ())), 8, glyphs)
-            load = f" {words.number(gpu.utilization, ' %')}"
-            parts.insert(0, [(f"{which} ", STRONG), (history, Ink("heading")), (load, STRONG)])
+            history = sparkline(list(self._loads.get(gpu.index, ())), 8, glyphs) + " " if spark else ""
+            load = words.number(gpu.utilization, " %")
+            parts.append([(f"{which} ", STRONG), (history, Ink("heading")), (load, STRONG)])
+        for gpu in lost:
+            why = words.nvml_reason(gpu.error_code) if short else ""
+            why = why or words.nvml_sentence(gpu.error_code, clean_line(gpu.error or ""))
+            parts.append([(f"{glyphs.bad} GPU {gpu.index}: {why}", _BAD)])
+        for gpu in cards:
+            name = f"GPU {gpu.index} " if len(now.gpus) > 1 else ""
+            if told := words.slowed(gpu, short=short):
+                parts.append([(f"{glyphs.warn} {name}{told}", _WARN)])
+            if (ecc := words.ecc(gpu)) is not None and ecc[1]:
+                text = _("{n} memory errors").format(n=gpu.ecc_uncorrected) if short else ecc[0]
+                parts.append([(f"{glyphs.bad} {name}{text}", _BAD)])
+        if cards:
+            gpu = max(cards, key=lambda card: card.utilization or 0.0)
             parts.append([(words.share(gpu.memory_used, gpu.memory_total, " GiB", GIB, 1), TEXT)])
             parts.append([(words.number(gpu.temperature, f" {glyphs.degree}"), TEXT)])
-        elif not lost:
-            parts.append([(f"GPU {glyphs.dash} {_('none')}", STRONG)])
-        if not cards:
+        else:
+            if not lost:
+                state = _("none") if words.no_card(now.nvml_error_code) else _("unknown")
+                parts.append([(f"GPU {glyphs.dash} {state}", STRONG)])
             parts.append([(f"CPU {words.number(now.host.cpu_percent, ' %')}", TEXT)])
         queued = now.service.queued
         parts.append([(ngettext("{n} waiting", "{n} waiting", queued).format(n=queued), TEXT)])
         if not now.gpus:
-            parts.append([(self._why_none(now), MUTED)])
-        line: Line = []
-        for part in parts:
-            gap = f" {glyphs.dot} " if line else ""
-            room = width - width_of(line) - cells(gap)
-            if width_of(part) > room:
-                if not line or room > 12:
-                    text, ink = part[-1]
-                    head = part[:-1] if width_of(part[:-1]) < room else []
-                    line += [(gap, MUTED), *head, (truncate(text, room - width_of(head), glyphs.ellipsis), ink)]
-                break
-            line += [(gap, MUTED), *part] if gap else part
-        return line
+            parts.append([(words.nvml_reason(now.nvml_error_code) if short else self._why_none(now), MUTED)])
+        return parts

@@ -30,6 +30,31 @@ _NVML: dict[NvmlErrorCode, str] = {
     "unknown": N_("NVML: unknown error."),
 }
 
+_NVML_SHORT: dict[NvmlErrorCode, str] = {
+    "starting": N_("NVML: starting"),
+    "library_not_found": N_("NVML: no driver library"),
+    "driver_not_loaded": N_("NVML: driver not loaded"),
+    "no_permission": N_("NVML: no permission"),
+    "version_mismatch": N_("NVML: driver and library differ"),
+    "no_device": N_("NVML: no card"),
+    "gpu_lost": N_("the card is lost"),
+    "reset_required": N_("the card needs a reset"),
+    "timeout": N_("NVML does not answer"),
+    "unknown": N_("NVML: unknown error"),
+}
+
+THROTTLES = {
+    "hw_thermal": N_("too hot"),
+    "sw_thermal": N_("too hot"),
+    "hw_power_brake": N_("power brake"),
+    "sw_power_cap": N_("power limit"),
+    "hw_slowdown": N_("hardware slowdown"),
+    "sync_boost": N_("sync boost"),
+    "unknown": N_("unknown reason"),
+}  # idle and clocks that somebody set are no faults
+
+_NO_CARD = ("library_not_found", "driver_not_loaded", "no_device")
+
 
 def not_available() -> str:
     """What stands where a card does not say."""
@@ -59,11 +84,22 @@ def nvml_sentence(code: NvmlErrorCode | None, otherwise: str) -> str:
     return _(_NVML[code]) if code is not None and (code != "unknown" or not otherwise) else otherwise
 
 
-def slowed(gpu: GpuSample) -> str | None:
+def nvml_reason(code: NvmlErrorCode | None) -> str:
+    """Why NVML tells nothing, in a few words."""
+    return _(_NVML_SHORT[code or "unknown"])
+
+
+def no_card(code: NvmlErrorCode | None) -> bool:
+    """Whether this tells that there is no card that could be used; other codes tell that nobody knows."""
+    return code in _NO_CARD
+
+
+def slowed(gpu: GpuSample, *, short: bool = False) -> str | None:
     """Why the card is slowed, in words; empty where it says it is not; None where it does not say."""
     if gpu.throttle is None:
         return None
-    reasons = [_(words) for reason, words in _SLOWED.items() if reason in gpu.throttle]
+    words = {reason: THROTTLES[reason] if short else text for reason, text in _SLOWED.items()}
+    reasons = list(dict.fromkeys(_(text) for reason, text in words.items() if reason in gpu.throttle))
     return _("Slowed: {reasons}").format(reasons=", ".join(reasons)) if reasons else ""
 
 

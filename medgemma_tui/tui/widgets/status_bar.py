@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import Literal
 
@@ -38,6 +39,11 @@ class Statement:
         ends = [at for mark in "（(，,。;；·" if (at := self.text.find(mark)) > 0]
         return self.text[: min(ends)].rstrip() if ends else self.text
 
+    @property
+    def least(self) -> str:
+        """The state alone, without its reason."""
+        return re.split("[:：]", self.brief)[0]
+
 
 class StatusBar(Panel):
     """``GPU: … │ Model: … │ Privacy: …`` in one row."""
@@ -57,7 +63,7 @@ class StatusBar(Panel):
         """One line: long forms where they fit, else short ones from the longest on, cut only at last."""
         glyphs = self._glyphs
         labels = (_("GPU"), _("Model"), _("Privacy"))
-        heads = [f"{label}: " for label in labels]
+        heads = [_("{name}: {value}").format(name=label, value="") for label in labels]
         marks = {"ok": "", "warn": glyphs.warn + " ", "bad": glyphs.bad + " ", "unknown": ""}
 
         def said(item: Statement, text: str) -> str:
@@ -65,18 +71,11 @@ class StatusBar(Panel):
 
         texts = [said(item, item.text) for item in self._statements]
         briefs = [said(item, item.brief) for item in self._statements]
+        least = [said(item, item.least) for item in self._statements]
         gap = f" {glyphs.bar} "
         room = width - sum(map(cells, heads)) - 2 * cells(gap)
-        while (over := sum(map(cells, texts)) - room) > 0:
-            savings = {at: cells(texts[at]) - cells(briefs[at]) for at in range(3)}
-            enough = [at for at in savings if savings[at] >= over]
-            # the model's state is what changes: it is shortened after the other two
-            at = max(savings, key=savings.__getitem__)
-            if enough:
-                at = min(enough, key=lambda place: (place == MODEL, savings[place]))
-            if savings[at] <= 0:
-                break
-            texts[at] = briefs[at]
+        for shorter in (briefs, least):
+            _shorten(texts, shorter, room)
         _share(texts, room, glyphs.ellipsis)
         line: Line = []
         for head, text, item in zip(heads, texts, self._statements, strict=True):
@@ -84,6 +83,20 @@ class StatusBar(Panel):
                 line.append((gap, MUTED))
             line += [(head, TEXT), *_demo_stands_out(text, _INKS[item.level])]
         return wrap(line, width)[:1]
+
+
+def _shorten(texts: list[str], shorter: list[str], room: int) -> None:
+    """Put shorter forms in the place of texts, as few as needed, until they fit in ``room`` cells together."""
+    while (over := sum(map(cells, texts)) - room) > 0:
+        savings = {at: cells(texts[at]) - cells(shorter[at]) for at in range(3)}
+        enough = [at for at in savings if savings[at] >= over]
+        # the model's state is what changes: it is shortened after the other two
+        at = max(savings, key=savings.__getitem__)
+        if enough:
+            at = min(enough, key=lambda place: (place == MODEL, savings[place]))
+        if savings[at] <= 0:
+            break
+        texts[at] = shorter[at]
 
 
 def _share(texts: list[str], room: int, ellipsis: str) -> None:
