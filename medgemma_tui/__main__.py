@@ -15,11 +15,32 @@ os.environ.update(
 )
 
 
+_INTERRUPTED = 130
+
+
 def main() -> None:
     """Run the command line and exit with its code."""
-    from medgemma_tui.cli import run
+    _open_missing_streams()
+    try:
+        from medgemma_tui.cli import run
 
-    sys.exit(run())
+        sys.exit(run())
+    except KeyboardInterrupt:  # before there was anything that could be interrupted properly
+        sys.exit(_INTERRUPTED)
+
+
+def _open_missing_streams() -> None:
+    """Open /dev/null for each of stdin, stdout and stderr that is closed.
+
+    Otherwise the next file or socket takes its number, and what is meant for stderr is printed on stdout.
+    """
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # takes the lowest free number, which is this one
+        if getattr(sys, name) is None:
+            setattr(sys, name, os.fdopen(number, "r" if number == 0 else "w", encoding="utf-8"))
 
 
 if __name__ == "__main__":

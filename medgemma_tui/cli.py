@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
+import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -23,15 +25,18 @@ app = typer.Typer(
 
 
 Demo = Annotated[bool, typer.Option("--demo", help="Use the embedded demo model. DEMO, NOT MEDICAL.")]
-Model = Annotated[Path | None, typer.Option("--model", metavar="DIR", help="Directory of the model.")]
-Socket = Annotated[Path | None, typer.Option("--socket", metavar="PATH", help="Socket of the gateway.")]
+# Whether a place can be used is said by those who use it, in their words and with their exit codes: not by typer.
+Model = Annotated[Path | None, typer.Option("--model", metavar="DIR", readable=False, help="Directory of the model.")]
+Socket = Annotated[Path | None, typer.Option("--socket", metavar="PATH", readable=False, help="Socket of the gateway.")]
 Lang = Annotated[str | None, typer.Option("--lang", metavar="zh|en", help="Language of the screen and of messages.")]
 
 
 def run() -> int:
-    """Run the command named in ``sys.argv``; returns the exit code. A settings error is told in plain lines."""
+    """Run the command named in ``sys.argv``; returns the exit code.
+
+    A settings error is told in plain lines, an output that cannot be written in one.
+    """
     from medgemma_tui.process_limits import no_core_dumps
-    from medgemma_tui.settings import SettingsError
 
     no_core_dumps()
 
@@ -39,11 +44,26 @@ def run() -> int:
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")  # bytes in another encoding are shown as such, and no crash
     try:
+        code = _command()
+        sys.stdout.flush()
+        return code
+    except OSError as error:
+        _drop_output()
+        if not isinstance(error, BrokenPipeError):  # who hung up does not want to hear why
+            place = f"{error.filename}: " if error.filename else ""
+            _complain(f"{place}{error.strerror or error}")
+        return ExitCode.FAILED
+
+
+def _command() -> int:
+    from medgemma_tui.settings import SettingsError
+
+    try:
         result = app(standalone_mode=False)
         return int(result) if isinstance(result, int) else ExitCode.OK
     except SettingsError as error:
         for problem in error.problems:
-            print(f"medgemma-tui: {error.source}: {problem}", file=sys.stderr)
+            _complain(f"{error.source}: {problem}")
         return ExitCode.USAGE
     except typer.Abort:
         return ExitCode.INTERRUPTED
@@ -55,6 +75,21 @@ def run() -> int:
             raise
         show()
         return int(getattr(error, "exit_code", ExitCode.USAGE))
+
+
+def _complain(problem: str) -> None:
+    """One line on stderr. It may hold names from files, the environment and the command line."""
+    from medgemma_tui.safetext import clean_line
+
+    with contextlib.suppress(OSError):
+        print(clean_line(f"medgemma-tui: {problem}"), file=sys.stderr)
+
+
+def _drop_output() -> None:
+    """What stdout still holds cannot be written: let it go, or Python tries again at exit and says so in its way."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 1)
+    os.close(nowhere)
 
 
 def _settings(demo: bool, model: Path | None, socket: Path | None, lang: str | None, **more: object) -> Settings:
@@ -72,6 +107,15 @@ def _settings(demo: bool, model: Path | None, socket: Path | None, lang: str | N
     )
     i18n.set_language(loaded.lang or i18n.language_from_environment())
     return loaded
+
+
+def _one_service(demo: bool, model: Path | None, socket: Path | None) -> None:
+    """Raises SettingsError where a service and a model are both asked for: a service has its own model."""
+    from medgemma_tui.settings import SettingsError
+
+    if socket is not None and (demo or model is not None):
+        other = "--demo" if demo else "--model"
+        raise SettingsError("command line", [f"--socket and {other} exclude each other: the service has its own model"])
 
 
 def _hand_down(context: typer.Context, name: str) -> None:
@@ -115,6 +159,7 @@ def screen(
     if context.invoked_subcommand is not None:
         _hand_down(context, context.invoked_subcommand)
         return ExitCode.OK
+    _one_service(demo, model, socket)
     settings = _settings(demo, model, socket, lang, profile=profile)
     from medgemma_tui.tui import environment
 
@@ -146,6 +191,7 @@ def ask(
     seed: Annotated[int | None, typer.Option(metavar="N", help="Seed of a sampled reply.")] = None,
 ) -> int:
     """Ask one question: the answer on stdout, the reasoning on stderr, or both as JSON."""
+    _one_service(demo, model, socket)
     settings = _settings(
         demo, model, socket, lang, thinking=thinking, thinking_budget=thinking_budget, max_tokens=max_tokens,
         temperature=temperature,
@@ -178,7 +224,8 @@ def locate(lang: Lang = None) -> int:
     """Where settings, model, socket, styles and catalogues are."""
     settings = _settings(False, None, None, lang)
     from medgemma_tui import locate as locations
+    from medgemma_tui.safetext import clean_line
 
     for name, place in locations.places(settings):
-        print(f"{name:<12} {place}")
+        print(f"{name:<12} {clean_line(place)}")
     return ExitCode.OK

@@ -39,9 +39,15 @@ def service_socket(settings: Settings) -> Path | None:
     """The socket of a gateway that is already there, or None where a private one must be started."""
     if settings.socket is not None:
         return settings.socket
-    if not settings.demo and settings.model is None and SERVICE_SOCKET.exists():
+    if settings.demo or settings.model is not None:
+        return None
+    try:
+        SERVICE_SOCKET.stat()
+    except PermissionError:  # there is a service, and not for this user: told by the call, not replaced by the demo
         return SERVICE_SOCKET
-    return None
+    except OSError:
+        return None
+    return SERVICE_SOCKET
 
 
 class PrivateGateway:
@@ -67,8 +73,9 @@ class PrivateGateway:
         """Start it and return its socket's path at once; the socket itself appears a moment later."""
         _remove_dead(self.directory.parent)
         self.directory.mkdir(mode=0o700, exist_ok=True)
-        command = [sys.executable, "-m", "medgemma_tui", "serve", "--private", "--socket", str(self.socket)]
-        if self._settings.engine_socket is None:
+        # -I: a module in the working directory, or under PYTHONPATH, must not run in place of ours.
+        command = [sys.executable, "-I", "-m", "medgemma_tui", "serve", "--private", "--socket", str(self.socket)]
+        if not self._settings.uses_engine:
             model = self._settings.model
             command += ["--demo"] if self._settings.uses_demo or model is None else ["--model", str(model)]
         # The log can hold no prompt text: gateway and worker never write any. It goes with the directory.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from medgemma_tui import demo, launch, settings
@@ -18,12 +19,19 @@ def styles_dir() -> Path:
 def places(current: settings.Settings) -> list[tuple[str, str]]:
     """Name and place of each; one that is not there yet says so."""
     config = settings.config_file()
+    there = os.path.exists(config)  # noqa: PTH110 - Path.exists raises where it may not look
     socket = launch.service_socket(current)
     return [
-        ("config", str(config) if config.exists() else f"{config} (not there; defaults are used)"),
-        ("model", str(current.model) if current.model and not current.demo else f"{demo.model_dir()} (demo)"),
+        ("config", str(config) if there else f"{config} (not there; defaults are used)"),
+        ("model", _model(current)),
         ("socket", str(socket) if socket else f"{settings.run_dir()}/<pid>/gateway.sock (private)"),
         ("styles", str(styles_dir())),
         ("locales", str(PACKAGE / "locales")),
         ("corpus", str(PACKAGE / "demo" / "corpus")),
     ]
+
+
+def _model(current: settings.Settings) -> str:
+    if current.uses_engine:
+        return f"whatever answers at {current.engine_socket} (engine_socket)"
+    return f"{demo.model_dir()} (demo)" if current.uses_demo else str(current.model)

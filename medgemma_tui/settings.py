@@ -14,6 +14,7 @@ from pydantic_settings import (
     SettingsConfigDict,
     TomlConfigSettingsSource,
 )
+from pydantic_settings import SettingsError as SourceError
 
 SITE_FILE = Path("/etc/medgemma/medgemma.toml")
 SERVICE_SOCKET = Path("/run/medgemma/gateway.sock")
@@ -37,7 +38,7 @@ class Settings(BaseSettings):
     model: Path | None = None
     """Absolute directory of the model. None: the demo model."""
     demo: bool = False
-    """Use the embedded demo model whatever ``model`` says."""
+    """Use the embedded demo model whatever ``model`` and ``engine_socket`` say."""
     socket: Path | None = None
     """The gateway's socket. None: the installed service's where it is there, else a private gateway is started."""
     box_name: str = ""
@@ -110,23 +111,38 @@ class Settings(BaseSettings):
         """True when the embedded demo model answers."""
         return self.demo or (self.model is None and self.engine_socket is None)
 
+    @property
+    def uses_engine(self) -> bool:
+        """True when another engine answers in place of our worker."""
+        return self.engine_socket is not None and not self.demo
+
 
 _UNKNOWN_ENV_ALLOWED = {"MEDGEMMA_CONFIG"}
 
 
 def config_file() -> Path:
-    """The settings file: MEDGEMMA_CONFIG, else the site's file, else the user's."""
+    """The settings file: MEDGEMMA_CONFIG, else the site's file, else the user's.
+
+    Raises SettingsError where the site's place cannot be looked into.
+    """
     named = os.environ.get("MEDGEMMA_CONFIG")
     if named:
         return Path(named)
-    if SITE_FILE.exists():
-        return SITE_FILE
-    base = os.environ.get("XDG_CONFIG_HOME")
-    return (Path(base) if base else Path.home() / ".config") / "medgemma" / "medgemma.toml"
+    try:
+        SITE_FILE.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        base = os.environ.get("XDG_CONFIG_HOME") or os.path.expanduser("~/.config")  # noqa: PTH111 - Path's may raise
+        return Path(base) / "medgemma" / "medgemma.toml"
+    except OSError as error:  # there, perhaps, and not for us to see: its settings must not be passed over silently
+        raise SettingsError(str(SITE_FILE), [f"cannot be read: {error.strerror}"]) from None
+    return SITE_FILE
 
 
 def load(**flags: Any) -> Settings:
     """Read the settings; flags that are None do not count.
+
+    ``demo`` or ``model`` as a flag means that model and no other: where file or environment name another model, a
+    service or an engine, that does not count, but for a ``socket`` that is a flag, too.
 
     Raises SettingsError, with a line for each wrong or unknown key, also where the file is not TOML or a
     ``MEDGEMMA_`` variable has no such setting.
@@ -141,16 +157,24 @@ def load(**flags: Any) -> Settings:
     )
     if unknown:
         raise SettingsError("environment", [f"{name}: no such setting" for name in unknown])
-    if os.environ.get("MEDGEMMA_CONFIG") and not config_file().exists():
-        raise SettingsError(source, ["MEDGEMMA_CONFIG names a file that is not there"])
+    if os.environ.get("MEDGEMMA_CONFIG"):
+        if not os.path.exists(source):  # noqa: PTH110 - Path.exists raises where it may not look
+            raise SettingsError(source, ["MEDGEMMA_CONFIG names a file that is not there"])
+        if Path(source).is_dir():
+            raise SettingsError(source, ["MEDGEMMA_CONFIG names a directory, not a file"])
+    given = {name: value for name, value in flags.items() if value is not None}
+    if "demo" in given or "model" in given:
+        given = {"demo": False, "model": None, "socket": None, "engine_socket": None, **given}
     try:
-        return Settings(**{name: value for name, value in flags.items() if value is not None})
+        return Settings(**given)
     except ValidationError as error:
         problems = []
         for item in error.errors():
             key = ".".join(str(part) for part in item["loc"]) or "settings"
             problems.append(f"{_origin(key.split('.')[0], flags)}: {key}: {item['msg']}")
         raise SettingsError("settings", problems) from None
+    except SourceError as error:  # a variable that should be JSON and is not; its text names the field
+        raise SettingsError("environment", [str(error)]) from None
     except (ValueError, OSError) as error:  # tomllib's error is a ValueError
         raise SettingsError(source, [str(error)]) from None
 
@@ -165,15 +189,20 @@ def _origin(name: str, flags: dict[str, Any]) -> str:
 def run_dir() -> Path:
     """The private run directory (0700) for a gateway started by the screen: XDG_RUNTIME_DIR, else /tmp by uid.
 
-    Raises SettingsError where the directory belongs to somebody else, or is open to others.
+    Raises SettingsError where it cannot be made, belongs to somebody else, or is open to others.
     """
     base = os.environ.get("XDG_RUNTIME_DIR")
     if base and os.access(base, os.W_OK):
         path = Path(base) / "medgemma"
     else:
         path = Path(tempfile.gettempdir()) / f"medgemma-{os.getuid()}"
-    path.mkdir(mode=0o700, parents=True, exist_ok=True)
-    status = path.lstat()
+    try:
+        path.mkdir(mode=0o700, parents=True, exist_ok=True)
+        status = path.lstat()
+    except FileExistsError:  # a file, or a link to nowhere
+        raise SettingsError(str(path), ["is there and is not a directory; remove it"]) from None
+    except OSError as error:
+        raise SettingsError(str(path), [f"cannot be made: {error.strerror}"]) from None
     if status.st_uid != os.getuid() or status.st_mode & 0o077 or not path.is_dir() or path.is_symlink():
         problem = "not a private directory of this user (0700); remove it, or set XDG_RUNTIME_DIR to another place"
         raise SettingsError(str(path), [problem])

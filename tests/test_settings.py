@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from medgemma_tui import settings
+from medgemma_tui import launch, settings
 
 
 @pytest.fixture
@@ -27,6 +30,74 @@ def test_flags_over_environment_over_file(config: Path, monkeypatch: pytest.Monk
     monkeypatch.setenv("MEDGEMMA_FPS", "6")
     loaded = settings.load(fps=7)
     assert (loaded.max_tokens, loaded.slots, loaded.fps) == (100, 4, 7)
+
+
+@pytest.mark.parametrize("flag", [{"demo": True}, {"model": Path("/elsewhere")}])
+def test_a_model_flag_means_that_model_and_no_other(
+    config: Path, monkeypatch: pytest.MonkeyPatch, flag: dict[str, Path | bool]
+) -> None:
+    config.write_text('demo = true\nmodel = "/site"\nsocket = "/s.sock"\nengine_socket = "/e.sock"\n')
+    monkeypatch.setenv("MEDGEMMA_SOCKET", "/t.sock")
+    monkeypatch.setenv("MEDGEMMA_DEMO", "1")
+    loaded = settings.load(**flag)
+    assert (loaded.demo, loaded.model) == (flag.get("demo", False), flag.get("model"))
+    assert not loaded.uses_engine
+    assert launch.service_socket(loaded) is None
+    assert settings.load(**flag, socket=Path("/flag.sock")).socket == Path("/flag.sock")
+    assert launch.service_socket(settings.load()) == Path("/t.sock")
+
+
+def test_demo_anywhere_beats_an_engine(config: Path) -> None:
+    config.write_text('demo = true\nengine_socket = "/e.sock"\n')
+    loaded = settings.load()
+    assert loaded.uses_demo
+    assert not loaded.uses_engine
+
+
+def test_a_variable_that_is_not_json_is_blamed_on_the_environment(
+    config: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MEDGEMMA_KEYMAP", "f2")
+    with pytest.raises(settings.SettingsError, match="keymap") as caught:
+        settings.load()
+    assert caught.value.source == "environment"
+
+
+def test_a_directory_is_no_settings_file(config: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MEDGEMMA_CONFIG", str(config.parent))
+    with pytest.raises(settings.SettingsError, match="directory"):
+        settings.load()
+
+
+def test_places_that_may_not_be_looked_into_are_told_in_a_sentence(tmp_path: Path) -> None:
+    """As another user, in a process of its own: root may look everywhere."""
+    closed = tmp_path / "closed"
+    closed.mkdir(mode=0o700)
+    code = f"""
+import os, sys
+from pathlib import Path
+from medgemma_tui import launch, settings
+settings.SITE_FILE = Path({str(closed)!r}, "medgemma.toml")
+launch.SERVICE_SOCKET = Path({str(closed)!r}, "gateway.sock")
+os.environ["MEDGEMMA_CONFIG"] = "/dev/null"
+loaded = settings.load()
+if os.getuid() == 0:
+    os.setgroups([]); os.setgid(65534); os.setuid(65534)
+else:
+    os.chmod({str(closed)!r}, 0)
+print(launch.service_socket(loaded))
+del os.environ["MEDGEMMA_CONFIG"]
+try:
+    settings.load()
+except settings.SettingsError as error:
+    print(error)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    assert done.stderr == ""
+    assert done.stdout.splitlines() == [
+        str(closed / "gateway.sock"),  # asked, and refused there; not passed over for the demo
+        f"{closed / 'medgemma.toml'}: cannot be read: Permission denied",
+    ]
 
 
 @pytest.mark.parametrize(
@@ -52,4 +123,14 @@ def test_run_dir_is_private_and_refuses_another_users(tmp_path: Path, monkeypatc
     assert settings.run_dir().stat().st_mode & 0o777 == 0o700
     (tmp_path / "medgemma").chmod(0o755)
     with pytest.raises(settings.SettingsError, match="private"):
+        settings.run_dir()
+
+
+@pytest.mark.parametrize("make", [Path.touch, lambda path: path.symlink_to("/nowhere")])
+def test_what_is_no_run_directory_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, make: Callable[[Path], None]
+) -> None:
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
+    make(tmp_path / "medgemma")
+    with pytest.raises(settings.SettingsError, match="not a directory"):
         settings.run_dir()

@@ -145,7 +145,7 @@ class Application:
     async def _delete_session(self, request: Request) -> Response:
         """Forget the parked conversation, and have the worker forget what it keeps of this owner's."""
         self._sessions.drop(_peer(request).uid)
-        if self._gateway.settings.engine_socket is None:
+        if not self._gateway.settings.uses_engine:
             try:
                 answer = await self._upstream.call("DELETE", "/v1/session", owner=_owner(request), timeout_s=5.0)
                 if answer.status >= 400:

@@ -100,6 +100,7 @@ def test_a_budget_of_reasoning_is_kept(gateway: Gateway) -> None:
     [
         (["ask", ""], 2, "no question"),
         (["ask", "--demo", "--model", "/tmp", "x"], 2, "exclude each other"),
+        (["ask", "--demo", "--socket", "/tmp/x.sock", "x"], 2, "exclude each other"),
         (["ask", "--socket", "/nonexistent/gateway.sock", "x"], 5, "does not answer"),
         (["ask", "--thinking", "sometimes", "x"], 2, "thinking"),
         (["--profile", "sepia"], 2, "profile"),
@@ -131,6 +132,59 @@ def test_a_missing_model_directory_is_named_and_exits_3(tmp_path: Path) -> None:
     done = run("ask", "--model", str(tmp_path / "nowhere"), "x")
     assert done.returncode == 3
     assert str(tmp_path / "nowhere") in done.stderr
+
+
+def test_flags_win_and_the_working_directory_holds_no_code_of_ours(tmp_path: Path) -> None:
+    (tmp_path / "medgemma_tui.py").write_text("import os; os._exit(9)\n")
+    program = Path(sys.executable).with_name("medgemma-tui")  # unlike -m, it does not look into the directory itself
+    done = subprocess.run(
+        [program, "ask", "--model", "/nowhere/at/all", "x"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        env={**os.environ, "MEDGEMMA_DEMO": "1", "MEDGEMMA_ENGINE_SOCKET": "/x", "LANG": "C.UTF-8"},
+    )
+    assert done.returncode == 3, done.stderr
+    assert "/nowhere/at/all" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("shell", "code", "said"),
+    [
+        ("ask - <&-", 2, "There is no question"),
+        ("locate > /dev/full", 1, "medgemma-tui: No space left on device"),
+        ("ask '' 2>&-", 2, ""),
+        ("locate >&-", 0, ""),
+        ("locate 2>&1 >&- | cat >&2", 0, ""),
+    ],
+)
+def test_streams_that_are_closed_or_full_are_no_crash(shell: str, code: int, said: str) -> None:
+    done = subprocess.run(
+        ["/bin/sh", "-c", f"{sys.executable} -m medgemma_tui {shell}"], capture_output=True, text=True, timeout=60
+    )
+    assert done.returncode == code
+    assert done.stdout == ""
+    assert len(done.stderr.splitlines()) == bool(said)
+    assert said in done.stderr
+
+
+def test_an_interruption_at_the_very_beginning_is_one(tmp_path: Path) -> None:
+    """While the command line is imported, as a quick Ctrl+C comes."""
+    code = "import sys, os, signal\nfrom medgemma_tui.__main__ import main\n"
+    code += "sys.addaudithook(lambda name, what: name == 'import' and what[0] == 'typer' and os.kill(0, 2))\nmain()"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, timeout=60, start_new_session=True)
+    assert (done.returncode, done.stderr) == (130, b"")
+
+
+def test_names_from_elsewhere_are_harmless(tmp_path: Path) -> None:
+    done = run("locate", env={"MEDGEMMA_MODEL": "/m\x1b[31m"})
+    assert "/m[31m" in done.stdout
+    done = run("locate", env={"MEDGEMMA_A\x1b[31m": "1"})
+    assert "MEDGEMMA_A[31m: no such setting" in done.stderr
+    done = run("locate", env={"MEDGEMMA_ENGINE_SOCKET": "/tmp/vllm.sock"})
+    assert "/tmp/vllm.sock" in done.stdout
+    assert "demo" not in done.stdout.split("socket")[0]
 
 
 @pytest.mark.parametrize("before", [True, False])
