@@ -39,13 +39,14 @@ DEFAULT_WINDOW = 8192
 MIN_WINDOW = 512
 PREFILL_CHUNK = 256
 _BUCKET = 128
+_LFS = b"version https://git-lfs"
 _EMBEDDING = "embed_tokens.weight"
 _BLOCK_BYTES = 0.5 + 1 / 64 + 4 / (64 * 256)  # NF4: half a byte, an 8-bit scale per 64, a 32-bit one per 64 x 256
 _MESSAGES = {
     "not_absolute": "{path} is not an absolute path: give the model's directory from / on",
     "missing": "{path} does not exist: check the path, or copy the model there",
     "not_a_directory": "{path} is not a directory: give the directory that holds config.json",
-    "unreadable": "{file} cannot be read by this user: change its owner or mode",
+    "unreadable": "{file} cannot be read ({reason}): check its owner and mode, and the disk",
     "no_config": "{path} has no config.json: it is not a model directory, or was not copied whole",
     "bad_config": "{file} is not a valid model configuration ({problem}): copy it again",
     "not_gemma3": "{path} holds a {model_type} model: only Gemma 3 (gemma3, gemma3_text) can be used",
@@ -55,6 +56,8 @@ _MESSAGES = {
     "missing_shard": "{file} is listed in {index} but is not there: copy it",
     "missing_tensor": "the weights lack {tensor}: copy the model again",
     "truncated": "{file} is not whole ({actual} of {expected} bytes): copy it again",
+    "damaged": "{file} is not what its name says, or is damaged ({actual} bytes): copy it again",
+    "lfs_pointer": "{file} is only a Git-LFS pointer to the file: run git lfs pull where it was cloned, and copy it again",
     "bad_weights": "the weights do not belong to config.json ({problem}): copy both again from one model",
     "no_tokenizer": "{path} has no usable tokenizer ({file}): copy it from the same model",
     "unsupported_quantization": "the weights are quantised as {quantization}: only bitsandbytes NF4 and "
@@ -284,7 +287,6 @@ def _weight_files(path: Path, names: list[str]) -> list[Path]:
     if "model.safetensors" in names:
         return [path / "model.safetensors"]
     index = "model.safetensors.index.json"
-    size = (path / index).stat().st_size if index in names else 0
     if index not in names:
         first = next((name for name in names if name.endswith(".safetensors")), None)
         if first is not None:  # shards without their list
@@ -293,7 +295,7 @@ def _weight_files(path: Path, names: list[str]) -> list[Path]:
     try:
         listed = _INDEX.validate_json((path / index).read_bytes())
     except ValidationError:
-        raise _truncated(path / index, size) from None
+        raise _damaged(path / index) from None
     shards = sorted(set(listed.weight_map.values()))
     for shard in shards:
         if Path(shard).name != shard or not shard.endswith(".safetensors"):
@@ -311,13 +313,24 @@ def _tensors(files: list[Path]) -> dict[str, Tensor]:
         try:
             found.update((tensor.name, tensor) for tensor in read_header(file))
         except BrokenFile as error:
-            raise _truncated(file, error.actual, error.expected) from None
+            if error.expected is None:
+                raise _damaged(file) from None
+            figures = {"actual": f"{error.actual:,}", "expected": f"{error.expected:,}"}
+            raise ModelDirError("truncated", {"file": str(file), **figures}) from None
     return found
 
 
-def _truncated(file: Path, actual: int, expected: int | None = None) -> ModelDirError:
-    wanted = "?" if expected is None else f"{expected:,}"
-    return ModelDirError("truncated", {"file": str(file), "actual": f"{actual:,}", "expected": wanted})
+def _damaged(file: Path) -> ModelDirError:
+    """What to say of a file that has not the form its name promises."""
+    if _is_lfs_pointer(file):
+        return ModelDirError("lfs_pointer", {"file": str(file)})
+    return ModelDirError("damaged", {"file": str(file), "actual": f"{file.stat().st_size:,}"})
+
+
+def _is_lfs_pointer(file: Path) -> bool:
+    """Whether a clone without Git LFS left its note in the file's place."""
+    with file.open("rb") as stream:
+        return stream.read(len(_LFS)) == _LFS
 
 
 def _check_tensors(tensors: Mapping[str, Tensor], text: _TextConfig) -> None:
@@ -343,7 +356,9 @@ def _check_tokenizer(path: Path, names: list[str]) -> None:
         try:
             _OBJECT.validate_json((path / name).read_bytes())
         except ValidationError:
-            raise ModelDirError("no_tokenizer", {"path": str(path), "file": f"{name} is not JSON"}) from None
+            if _is_lfs_pointer(path / name):
+                raise ModelDirError("lfs_pointer", {"file": str(path / name)}) from None
+            raise ModelDirError("no_tokenizer", {"path": str(path), "file": name}) from None
     if "chat_template.jinja" in names:
         return
     # chat_template.json is for processors: transformers' tokenizers do not read it.

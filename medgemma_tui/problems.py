@@ -34,7 +34,11 @@ _MODEL_PROBLEMS = {
     ),
     "missing_tensor": N_("The weights lack {tensor}. Copy the model directory again."),
     "bad_weights": N_("The weights do not belong to config.json: {problem}. Copy both again from one model."),
-    "no_tokenizer": N_("{path} has no tokenizer.json. Copy the model directory again."),
+    "damaged": N_("{file} is not what its name says, or is damaged ({actual} bytes). Copy that file again."),
+    "lfs_pointer": N_(
+        "{file} is only a Git-LFS pointer to the file. Run git lfs pull where it was cloned, and copy that file again."
+    ),
+    "no_tokenizer": N_("{path} has no usable tokenizer ({file}). Copy it from the same model."),
     "unsupported_quantization": N_(
         "These weights are quantised as {quantization}, which this program does not run. "
         "Use the original bf16 weights, or weights quantised to 4-bit NF4."

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from string import Formatter
+
 import pytest
 
 from medgemma_tui import problems
@@ -29,6 +31,16 @@ def test_out_of_memory_is_told_by_whose_memory_and_when(say):
     for unknown in ("", "out_of_memory"):  # a worker that could not say
         assert "Memory has run out" in say(unknown)
         assert "GPU" not in say(unknown)
+
+
+@pytest.mark.parametrize("code", sorted(_MESSAGES))
+def test_every_value_of_a_problem_with_the_model_is_told(code):
+    """The screen's sentence has all that the log's has, but for the window that was asked for and where it looked."""
+    names = {name for _text, name, _spec, _kind in Formatter().parse(_MESSAGES[code]) if name}
+    told = problems.model_sentence(code, {name: f"<{name}>" for name in names})
+    assert "?" not in told.replace("copy finished?", "")
+    missing = {name for name in names if f"<{name}>" not in told}
+    assert missing <= {"asked", "problem", "index"}, told
 
 
 def test_every_way_a_model_directory_fails_has_its_sentence():

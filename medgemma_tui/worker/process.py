@@ -246,7 +246,7 @@ class _Process:
         try:
             ids = SpecialTokens.from_tokenizer(tokenizer, loaded.eos_ids)
         except MissingToken as error:
-            what = {"path": str(options.model), "file": f"tokenizer.json with {error.token}"}
+            what = {"path": str(options.model), "file": f"tokenizer.json: {error.token}"}
             raise ModelDirError("no_tokenizer", what) from None
         with typed_out_of_memory(plan.device.type):
             decoder = Decoder(
