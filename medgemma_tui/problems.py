@@ -116,8 +116,10 @@ def health_sentence(health: Health) -> str:
     """Why the service is not ready, in a sentence; empty when it is."""
     if health.reason == "ready":
         return ""
-    if health.reason == "loading":
-        return _("Loading the model: {percent} %").format(percent=f"{health.percent or 0:.0f}")
+    if health.reason == "loading" and health.percent is not None:
+        return _("Loading the model: {percent} %").format(percent=f"{health.percent:.0f}")
+    if health.reason in ("starting", "loading"):
+        return _("The model is starting; questions wait for it.")
     if health.reason == "model_invalid":
         return model_sentence(health.code, health.params) or clean_line(health.detail)
     if health.reason == "worker_lost":

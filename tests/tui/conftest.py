@@ -54,6 +54,14 @@ class Driven:
     def __init__(self, app: Screen, pilot) -> None:
         self.app, self.pilot = app, pilot
         self.chat, self.controller = app.chat, app.controller
+        self.remarks: list[str] = []
+        say = self.chat.remark.say
+
+        def heard(text: str, level: str = "information") -> None:
+            self.remarks += [text] if text else []
+            say(text, level)
+
+        self.chat.remark.say = heard
 
     async def until(self, condition, timeout_s: float = 20.0, what: str = ""):
         """Wait until ``condition()`` is true, and return what it gave."""
@@ -88,9 +96,9 @@ class Driven:
 
     @property
     def notices(self) -> list[str]:
-        """The program's own lines in the transcript, and its passing remarks."""
+        """The program's own lines in the transcript, and every passing remark so far."""
         own = [entry.text for entry in self.controller.conversation.entries if not hasattr(entry, "question")]
-        return own + [note.message for note in self.app._notifications]
+        return own + self.remarks
 
     def text(self) -> str:
         """What the screen shows."""

@@ -25,6 +25,7 @@ from medgemma_tui.tui.widgets.budget_meter import BudgetMeter
 from medgemma_tui.tui.widgets.composer import Composer
 from medgemma_tui.tui.widgets.gpu_panel import GpuPanel
 from medgemma_tui.tui.widgets.key_bar import KeyBar
+from medgemma_tui.tui.widgets.remark import Remark
 from medgemma_tui.tui.widgets.status_bar import Statement, StatusBar
 from medgemma_tui.tui.widgets.suggestions import Suggestions, Welcome
 from medgemma_tui.tui.widgets.title_bar import TitleBar
@@ -68,6 +69,7 @@ class ChatScreen(Screen[None]):
         self.title_bar = TitleBar(profile, id="title")
         self.welcome = Welcome(id="welcome")
         self.transcript = Transcript(profile, id="transcript")
+        self.remark = Remark(profile, id="remark")
         self.banner = Banner(id="banner")
         self.suggestions = Suggestions(id="suggestions")
         self.composer = Composer(id="composer")
@@ -86,6 +88,7 @@ class ChatScreen(Screen[None]):
             with Vertical(id="main"):
                 yield self.welcome
                 yield self.transcript
+                yield self.remark
                 yield self.suggestions
                 yield self.banner
                 with Vertical(id="lines"):
@@ -144,7 +147,7 @@ class ChatScreen(Screen[None]):
         self.transcript.clear()
         self.composer.wipe()
         self.suggestions.offer(())
-        self.app.clear_notifications()
+        self.remark.clear()
         self.app._clipboard = ""
         self.clear_selection()
         self._set_empty(True)
@@ -162,8 +165,12 @@ class ChatScreen(Screen[None]):
         self.set_class(bool(questions), "-offering")
 
     def say(self, text: str, level: Level = "information") -> None:
-        """A passing remark."""
-        self.notify(text, severity=level, markup=False)
+        """A passing remark, in the place of the last one."""
+        self.remark.say(text, level)
+
+    def on_screen_suspend(self) -> None:
+        """A window opens: what was said belongs to what was done before."""
+        self.remark.clear()
 
     def show_thinking(self, mode: str) -> None:
         """What the next question asks of the model, where it is not the usual."""
@@ -193,6 +200,7 @@ class ChatScreen(Screen[None]):
             self.status_bar, self.key_bar,
         ):  # fmt: skip
             widget.relabel()
+        self.remark.clear()
         self._say_how()
         self.editing(self.composer.has_class("-editing"))
 

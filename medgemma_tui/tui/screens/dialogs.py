@@ -104,13 +104,9 @@ class RawText(ModalScreen[None]):
 
     def action_copy(self) -> None:
         """Send the selection, or everything, to the terminal's clipboard."""
-        copy_and_say(self, self.query_one(TextArea).selected_text or self._text)
-
-
-def copy_and_say(screen: ModalScreen[None], text: str) -> None:
-    """Send a text to the terminal's clipboard (OSC 52) and say so; the terminal confirms nothing."""
-    screen.app.copy_to_clipboard(text)
-    screen.notify(sent_to_clipboard(), markup=False)
+        area = self.query_one(TextArea)
+        self.app.copy_to_clipboard(area.selected_text or self._text)
+        area.border_subtitle = sent_to_clipboard()
 
 
 def sent_to_clipboard() -> str:
