@@ -132,7 +132,7 @@ class Decoder:
         self._table = SlotTable(slots, window=self._cache.window, ring=self._cache.ring)
         self._queue = FairQueue()
         self._rows: list[_Row] = []  # in slot order
-        self._cancelled: list[FinishEvent] = []
+        self._untold: list[DecodeEvent] = []  # what happened since a step last returned
         self._forget_later: set[int] = set()
         self._positions: dict[str, int] = {}
         self._steps = 0
@@ -170,7 +170,7 @@ class Decoder:
     @property
     def idle(self) -> bool:
         """True when a step would do nothing."""
-        return not (self._rows or self._cancelled or len(self._queue))
+        return not (self._rows or self._untold or len(self._queue))
 
     def submit(self, request: DecodeRequest) -> None:
         """Queue a request; its events come from :meth:`step`.
@@ -198,11 +198,11 @@ class Decoder:
         request = self._queue.remove(request_id)
         if request is not None:
             reply = Reply(request, self._ids, 1, guard_repetition=False)
-            self._cancelled.append(reply.finished(FinishReason.CANCELLED, 0))
+            self._untold.append(reply.finished(FinishReason.CANCELLED, 0))
             return
         row = next((row for row in self._rows if row.request.id == request_id), None)
         if row is not None:
-            self._cancelled.append(self._finish(row, FinishReason.CANCELLED))
+            self._untold.append(self._finish(row, FinishReason.CANCELLED))
 
     def shed(self) -> list[str]:
         """After :meth:`step` ran out of memory: take out the replies that cannot go on, so that the others can.
@@ -230,21 +230,22 @@ class Decoder:
 
     @torch.inference_mode()
     def step(self) -> list[DecodeEvent]:
-        """Advance every conversation by one token, and one prompt by a chunk. Returns what happened."""
-        told = len(self._cancelled)
-        events: list[DecodeEvent] = [*self._cancelled, *self._admit()]
+        """Advance every conversation by one token, and one prompt by a chunk. Returns what happened.
+
+        A step that raises has told nobody: what had happened by then comes from the next one.
+        """
+        self._admit()
         plan = self._plan()
         if plan is not None:
             self._steps += 1
-            fed = self._forward(plan, events)
+            fed = self._forward(plan)
             for row, token in zip(fed.rows, self._read(fed), strict=True):
-                events += self._advance(row, token)
-        del self._cancelled[:told]  # only now: a step that raises has told nobody
+                self._advance(row, token)
+        events, self._untold = self._untold, []
         return events
 
-    def _admit(self) -> list[DecodeEvent]:
+    def _admit(self) -> None:
         """Give free slots to those who wait, and tell the others where they stand."""
-        events: list[DecodeEvent] = []
         while (request := self._queue.peek()) is not None:
             count = len(request.prompt_ids)
             reuse = self._table.take(request.owner, request.prompt_ids)
@@ -272,10 +273,10 @@ class Decoder:
             )
             self._rows.append(row)
             self._rows.sort(key=lambda row: row.slot.index)
-            events.append(PrefillEvent(request.id, reuse.length, count, reuse.length))
+            self._untold.append(PrefillEvent(request.id, reuse.length, count, reuse.length))
             if begin.finish is not None:
-                events += [*begin.events, self._finish(row, begin.finish)]
-        return events + self._queue_events()
+                self._untold += [*begin.events, self._finish(row, begin.finish)]
+        self._untold += self._queue_events()
 
     def _plan(self) -> _Plan | None:
         """What is fed in this step: None when there is nothing."""
@@ -286,7 +287,7 @@ class Decoder:
         chunk = min(reading, key=lambda row: row.served, default=None)
         return _Plan(chunk, min(self._chunk, len(chunk.queue)) if chunk else 0, batch)
 
-    def _forward(self, plan: _Plan, events: list[DecodeEvent]) -> _Fed:
+    def _forward(self, plan: _Plan) -> _Fed:
         """Run the model over the plan; the cache's books follow."""
         fed = _Fed()
         if plan.chunk is not None:
@@ -296,7 +297,7 @@ class Decoder:
             inputs = torch.tensor([ids], device=self._device)
             self._table.writing(row.slot, len(ids))
             logits = self._run(inputs, self._cache.chunk(row.slot.index, len(row.slot.tokens), len(ids)))
-            self._fed(row, ids, events)
+            self._fed(row, ids)
             if not row.queue:
                 fed.rows.append(row)
                 fed.logits.append(logits)
@@ -306,7 +307,7 @@ class Decoder:
             fed.logits.append(self._run_batch(plan.batch))
             for row in plan.batch:
                 ids, row.queue = row.queue, []
-                self._fed(row, ids, events)
+                self._fed(row, ids)
             fed.rows += plan.batch
         return fed
 
@@ -344,17 +345,17 @@ class Decoder:
         logits: torch.Tensor = output.logits[:, -1]
         return logits
 
-    def _fed(self, row: _Row, ids: Sequence[int], events: list[DecodeEvent]) -> None:
+    def _fed(self, row: _Row, ids: Sequence[int]) -> None:
         """``ids`` are in the cache now: keep the books, report the prompt's progress, take the checkpoint."""
         self._table.wrote(row.slot, ids)
         if row.prompt_read:
             return
         total = len(row.request.prompt_ids)
         done = min(len(row.slot.tokens), total)
-        events.append(PrefillEvent(row.request.id, done, total, row.cached))
+        self._untold.append(PrefillEvent(row.request.id, done, total, row.cached))
         if not row.queue:
             row.prompt_read = True
-            events += row.held
+            self._untold += row.held
             if row.saves:
                 self._cache.save(row.slot.index)
                 self._table.saved(row.slot)
@@ -367,16 +368,17 @@ class Decoder:
         chosen: list[int] = pick(logits, [row.rule for row in fed.rows]).tolist()
         return chosen
 
-    def _advance(self, row: _Row, token: int) -> list[DecodeEvent]:
+    def _advance(self, row: _Row, token: int) -> None:
         """What the chosen token means for the reply: tokens to report, tokens to feed, or its end."""
         if token == NOT_FINITE:
             self._forget_later.add(row.slot.index)  # its keys cannot be trusted either
-            return [self._finish(row, FinishReason.NON_FINITE)]
+            self._untold.append(self._finish(row, FinishReason.NON_FINITE))
+            return
         move = row.reply.propose(token)
         row.queue = move.feed
-        if move.finish is None:
-            return [*move.events]
-        return [*move.events, self._finish(row, move.finish)]
+        self._untold += move.events
+        if move.finish is not None:
+            self._untold.append(self._finish(row, move.finish))
 
     # -- endings ---------------------------------------------------------------------------------------------
 

@@ -165,6 +165,33 @@ def test_a_chunk_that_fails_midway_leaves_a_true_prefix(chaos, prompt, edit):
     assert chaos.run(decoder, ask("b", edited, 20)).ids("b") == chaos.generate(edited, 20)
 
 
+def test_a_reply_that_ends_at_admission_is_told_though_its_step_fails(chaos, prompt):
+    """The step that admits it runs out of memory over another one's chunk; its client must not wait for ever."""
+    import torch
+
+    from medgemma_tui.worker.types import Thinking
+
+    decoder = chaos.decoder(slots=2, prefill_chunk=32)
+    decoder.submit(ask("long", prompt(300)))
+    replies = chaos.replies()
+    replies.take(decoder.step())
+
+    def fail(_module, _arguments):
+        raise torch.OutOfMemoryError("no room")
+
+    decoder.submit(ask("short", prompt(20), 1, thinking=Thinking.SKIP))
+    hook = chaos.decoded.model.layers[3].register_forward_pre_hook(fail)
+    try:
+        with pytest.raises(torch.OutOfMemoryError):
+            decoder.step()
+    finally:
+        hook.remove()
+    assert decoder.shed() == ["long"]
+    chaos.follow(decoder, replies, lambda _: decoder.idle)
+    assert replies.finish["short"].reason is FinishReason.LENGTH
+    assert replies.finish["long"].reason is FinishReason.CANCELLED
+
+
 @pytest.mark.parametrize("length", [65, 100, 127])
 def test_a_length_below_the_window_that_is_no_multiple_of_a_bucket(chaos, prompt, length):
     """A model with a window of 128, asked for less: full rows end at the length, rings at the bucket."""
