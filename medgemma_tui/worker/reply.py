@@ -125,6 +125,8 @@ class Reply:
             self._write(move, token)  # swallowed: there was no trace to close
             if not begun:
                 self._begin_content(move)
+            elif self._looping(token):
+                self._end(move, FinishReason.REPETITION)
         elif self._sections.interrupts(token, self._last) or (not begun and self._sections.remaining):
             self._heading(move)
         elif mask is not None and not mask.accept(token):

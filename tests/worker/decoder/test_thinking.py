@@ -151,6 +151,15 @@ def test_loop_in_the_trace_is_closed_and_in_the_answer_ends_it():
     assert [channel for _, channel in said] == [R] * reply.reasoning_tokens + [C] * reply.answer_tokens
 
 
+@pytest.mark.parametrize("before", [(), (7,), (OPEN, THOUGHT, LINE, 7)])
+def test_a_close_marker_over_and_over_is_a_loop(before):
+    """It is swallowed, so nobody would see why the answer does not go on."""
+    _, finish, fed, reply = talk(*before, *[CLOSE] * 900)
+    assert finish is FinishReason.REPETITION
+    assert len(fed) < 200
+    assert reply.answer_tokens == before.count(7) * (OPEN not in before)
+
+
 def test_ids_come_from_the_tokenizer(tokenizer):
     ids = SpecialTokens.from_tokenizer(tokenizer, (1, 106))
     assert tokenizer.convert_ids_to_tokens([ids.trace_open, ids.trace_close]) == ["<unused94>", "<unused95>"]
