@@ -265,7 +265,7 @@ class Decoder:
                 request=request,
                 slot=reuse.slot,
                 reply=reply,
-                sampler=Sampler(request.sampling) if request.sampling.temperature > 0 else None,
+                sampler=Sampler.wanted(request.sampling),
                 queue=[*request.prompt_ids[reuse.length :], *begin.feed],
                 cached=reuse.length,
                 saves=count + limit > self._cache.ring,

@@ -12,6 +12,7 @@ import torch
 from medgemma_tui.worker.types import Sampling
 
 NOT_FINITE = -1  # stands for a token where the logits were NaN or infinite
+GREEDY = 1e-5  # a temperature up to this chooses the most likely token; dividing by less overflows
 
 
 class Sampler:
@@ -19,6 +20,11 @@ class Sampler:
 
     One uniform number a token is taken from a generator of its own, on the CPU so that every device draws alike.
     """
+
+    @classmethod
+    def wanted(cls, how: Sampling) -> Sampler | None:
+        """A sampler for this way of choosing; None where it is greedy."""
+        return cls(how) if how.temperature > GREEDY else None
 
     def __init__(self, how: Sampling) -> None:
         self._how = how

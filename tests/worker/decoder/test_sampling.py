@@ -46,6 +46,13 @@ def test_rows_are_chosen_by_their_own_rules():
     assert pick(logits, rules).tolist() == [1, 1, 2]
 
 
+@pytest.mark.parametrize("temperature", [0.0, 1e-45, 1e-39, 1e-37, 1e-5, 1e-4])
+def test_next_to_no_temperature_is_greedy(temperature):
+    logits = torch.tensor([[10.0, 50.0, 30.0, -20.0]])
+    sampler = Sampler.wanted(Sampling(temperature=temperature, seed=1))
+    assert pick(logits, [Rule(sampler)]).tolist() == [1]
+
+
 def test_words_of_a_mask_reach_every_token():
     logits = torch.zeros(1, 100)
     for token in (0, 31, 32, 63, 64, 95):
