@@ -137,14 +137,16 @@ def _too_large(limit: int) -> ApiError:
     return ApiError(413, "too_large", f"the body is larger than {limit:,} bytes", code="body_too_large")
 
 
-def prompt_too_long(count: int, limit: int) -> ApiError:
-    """413 for a prompt of ``count`` tokens where ``limit`` fit the context window."""
+def prompt_too_long(count: int, limit: int, *, at_least: bool = False, param: str = "messages") -> ApiError:
+    """413 for a prompt of ``count`` tokens, or of ``at_least`` so many, where ``limit`` fit the context window."""
+    bound = "at least " if at_least else ""
     return ApiError(
         413,
         "too_large",
-        f"the prompt is {count:,} tokens long and the context window takes {limit:,}",
+        f"the prompt is {bound}{count:,} tokens long and the context window takes {limit:,}",
         code="context_length_exceeded",
-        param="messages",
+        param=param,
+        params={"at_least" if at_least else "count": f"{count:,}", "limit": f"{limit:,}"},
     )
 
 

@@ -61,13 +61,16 @@ class PromptRenderer:
 
     def __init__(self, tokenizer: PreTrainedTokenizerBase) -> None:
         self._tokenizer = tokenizer
-        self._encode = tokenizer.backend_tokenizer.encode
+        # Not ``encode``: that one keeps the interpreter to itself until it is done, seconds for a long text.
+        self._encode = tokenizer.backend_tokenizer.encode_batch
         self._control: dict[str, int] = {
             token.content: id_
             for id_, token in tokenizer.added_tokens_decoder.items()
             if token.special or _CONTROL.fullmatch(token.content)
         }
         self._control_ids = frozenset(self._control.values())
+        self.longest_token = max(map(len, tokenizer.get_vocab()))
+        """Characters of the longest token: a text of n characters has at least n divided by this tokens."""
         longest_first = sorted(self._control, key=len, reverse=True)
         self._pattern = re.compile("|".join(map(re.escape, longest_first)) or r"(?!)")
 
@@ -151,7 +154,7 @@ class PromptRenderer:
         yield from self._encode_piece(text[start:], start)
 
     def _encode_piece(self, piece: str, start: int) -> Iterator[tuple[int, int]]:
-        encoding = self._encode(piece, add_special_tokens=False)
+        encoding = self._encode([piece], add_special_tokens=False)[0]
         ids: list[int] = encoding.ids
         if not self._control_ids.isdisjoint(ids) and len(piece) > 1:
             # A normaliser made a control token of text that did not look like one: character by character it cannot.

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import math
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, ParamSpec, TypeVar
 
 from medgemma_tui.http_errors import ApiError, prompt_too_long
 from medgemma_tui.protocol import (
+    ChatMessage,
     ChatRequest,
     Health,
     HealthReason,
@@ -31,6 +34,8 @@ _T = TypeVar("_T")
 DEFAULT_MAX_TOKENS = 2048
 _LARGE = 4000
 """Characters of text from which encoding is done beside the event loop."""
+_HUGE = 100_000
+"""Characters from which one encoding at a time is done: each takes a core for a while."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +66,7 @@ class Service:
     params: dict[str, str] = field(default_factory=dict)
     words: Words | None = None
     ready: Ready | None = None
+    _huge: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(1))
 
     # -- how the loading goes --------------------------------------------------------------------------------
 
@@ -107,15 +113,22 @@ class Service:
         )
 
     async def tokenize(self, request: TokenizeRequest) -> TokenizeReply:
-        """Exact counts. Raises ApiError: 503 before the tokenizer is loaded, 400 for what the template refuses."""
+        """Exact counts.
+
+        Raises ApiError: 503 before the tokenizer is loaded, 400 for what the template refuses, 413 for what is too
+        long at sight.
+        """
         words = self._words()
         if request.prompt is not None:
-            ids = await _beside(len(request.prompt), words.renderer.encode_text, request.prompt)
+            size = len(request.prompt)
+            _refuse_at_sight(words, size, "prompt")
+            ids = await self._beside(size, words.renderer.encode_text, request.prompt)
             return TokenizeReply(count=len(ids), max_model_len=words.max_model_len, tokens=ids)
         messages = request.messages or []
-        size = sum(len(message.text) for message in messages)
+        size = _size(messages)
+        _refuse_at_sight(words, size, "messages")
         try:
-            counts = await _beside(size, words.renderer.counts, messages, request.add_generation_prompt)
+            counts = await self._beside(size, words.renderer.counts, messages, request.add_generation_prompt)
         except ValueError as error:
             raise _refused("messages", error) from None
         return TokenizeReply(
@@ -136,9 +149,10 @@ class Service:
             raise ApiError(
                 400, "invalid_request_error", "sections: cannot be had together with response_format", param="sections"
             )
-        size = sum(len(message.text) for message in chat.messages)
+        size = _size(chat.messages)
+        _refuse_at_sight(words, size, "messages")
         try:
-            prompt = await _beside(size, words.renderer.render, chat.messages)
+            prompt = await self._beside(size, words.renderer.render, chat.messages)
         except ValueError as error:
             raise _refused("messages", error) from None
         room = words.max_model_len - len(prompt)
@@ -178,17 +192,32 @@ class Service:
         except ValueError as error:
             raise _refused("response_format.json_schema.schema", error) from None
 
+    async def _beside(self, size: int, function: Callable[_P, _T], *arguments: _P.args, **named: _P.kwargs) -> _T:
+        """What ``function`` returns, in a thread where ``size`` characters would hold up the other replies."""
+        if size < _LARGE:
+            return function(*arguments, **named)
+        async with self._huge if size >= _HUGE else contextlib.nullcontext():
+            return await asyncio.to_thread(function, *arguments, **named)
+
     def _words(self) -> Words:
         if self.words is None:
             raise self.not_ready()
         return self.words
 
 
-async def _beside(size: int, function: Callable[_P, _T], *arguments: _P.args, **named: _P.kwargs) -> _T:
-    """What ``function`` returns, in a thread where ``size`` characters would hold up the other replies."""
-    if size < _LARGE:
-        return function(*arguments, **named)
-    return await asyncio.to_thread(function, *arguments, **named)
+def _size(messages: Sequence[ChatMessage]) -> int:
+    """Characters that are sure to be encoded: a template may trim the white space around a message."""
+    return sum(len(message.text.strip()) for message in messages)
+
+
+def _refuse_at_sight(words: Words, size: int, param: str) -> None:
+    """Raises ApiError (413) for a text of ``size`` characters that cannot fit, however it is cut into tokens.
+
+    Encoding megabytes only to count what is refused anyway takes seconds from everybody else.
+    """
+    at_least = math.ceil(size / words.renderer.longest_token)
+    if at_least >= words.max_model_len:
+        raise prompt_too_long(at_least, words.max_model_len - 1, at_least=True, param=param)
 
 
 def _refused(param: str, error: ValueError) -> ApiError:

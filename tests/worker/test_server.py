@@ -387,12 +387,46 @@ def test_a_body_that_is_too_large(worker):
 
 
 def test_a_prompt_that_is_too_long_is_counted(worker):
-    text = "肌酐升高。" * 40_000
+    text = "肌酐升高。" * 20_000
     error = worker.chat(text, expect=413)["error"]
     assert error["code"] == "context_length_exceeded"
     count = worker.http.post("/tokenize", json={"messages": [{"role": "user", "content": text}]}).json()["count"]
     assert f"{count:,}" in error["message"]
     assert "8,191" in error["message"]
+    assert error["params"] == {"count": f"{count:,}", "limit": "8,191"}
+
+
+def test_a_prompt_that_cannot_fit_is_refused_before_it_is_encoded(worker):
+    """Four bodies of nearly 4 MB: nobody waits for them."""
+    message = {"role": "user", "content": " " * 1000 + "a " * 1_900_000}
+    bodies = [
+        ("/v1/chat/completions", {"messages": [message]}, "messages"),
+        ("/tokenize", {"messages": [message]}, "messages"),
+        ("/tokenize", {"prompt": message["content"]}, "prompt"),
+        ("/v1/chat/completions", {"messages": [message], "stream": True}, "messages"),
+    ]
+    with ThreadPoolExecutor() as pool:
+        began = time.monotonic()
+        replies = list(pool.map(lambda body: worker.http.post(body[0], json=body[1]), bodies))
+        took_s = time.monotonic() - began
+    for reply, (_path, _body, param) in zip(replies, bodies, strict=True):
+        error = reply.json()["error"]
+        assert (reply.status_code, error["code"], error["param"]) == (413, "context_length_exceeded", param)
+        assert "at least 237,5" in error["message"]  # 3.8 million characters in tokens of 16
+    assert took_s < 20  # encoding each, twice for a count, took over a minute
+
+
+def test_the_loop_is_not_held_up_while_a_long_text_is_encoded(worker):
+    """A text that fits the bound, so that it must be encoded; the rest goes on meanwhile."""
+    text = "ab " * 40_000
+    with ThreadPoolExecutor() as pool:
+        encoding = pool.submit(lambda: worker.chat(text, expect=413))
+        short = 0
+        while not encoding.done():
+            worker.http.post("/tokenize", json={"prompt": "hi"}).raise_for_status()
+            short += 1
+    assert short > 1
+    assert "at least" not in encoding.result()["error"]["message"]
 
 
 def test_max_tokens_is_cut_to_the_window(small):
