@@ -72,6 +72,8 @@ class PrivateGateway:
     def start(self) -> Path:
         """Start it and return its socket's path at once; the socket itself appears a moment later."""
         _remove_dead(self.directory.parent)
+        # Process ids come round: what lies here was left by one that is dead, or by our own gateway that was killed.
+        shutil.rmtree(self.directory, ignore_errors=True)
         self.directory.mkdir(mode=0o700, exist_ok=True)
         # -I: a module in the working directory, or under PYTHONPATH, must not run in place of ours.
         command = [sys.executable, "-I", "-m", "medgemma_tui", "serve", "--private", "--socket", str(self.socket)]
