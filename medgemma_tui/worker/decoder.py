@@ -57,10 +57,10 @@ class _Row:
 
     @property
     def rule(self) -> Rule | None:
-        extra = self.reply.allowed_beside_grammar
-        if extra is None or self.request.mask is None:
-            return None if self.sampler is None else Rule(self.sampler)
-        return Rule(self.sampler, self.request.mask.allowed(), extra)
+        extra, banned = self.reply.allowed_beside_grammar, self.reply.banned
+        if extra is not None and self.request.mask is not None:
+            return Rule(self.sampler, self.request.mask.allowed(), extra, banned)
+        return Rule(self.sampler, banned=banned) if self.sampler is not None or banned else None
 
 
 @dataclass(slots=True)

@@ -61,6 +61,11 @@ class Reply:
         may_think = self._parser.state is TraceState.START and not self._parser.closed
         return (self._ids.trace_open,) if may_think else ()
 
+    @property
+    def banned(self) -> tuple[int, ...]:
+        """Ids that may not come next: a trace that was skipped is not opened before there is any answer."""
+        return (self._ids.trace_open,) if self.trace_closed is TraceClosed.SKIPPED and not self.answer_tokens else ()
+
     def begin(self) -> Move:
         """Forced tokens that follow the prompt at once."""
         move = Move()

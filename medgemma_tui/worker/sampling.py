@@ -54,12 +54,14 @@ class Sampler:
 class Rule:
     """How a row's token is chosen when it is not plain greedy.
 
-    ``allowed`` holds packed 32-bit words (see ``TokenMask``), ``extra`` ids that are allowed beside them.
+    ``allowed`` holds packed 32-bit words (see ``TokenMask``), ``extra`` ids that are allowed beside them; ``banned``
+    ids are not, whatever the words say.
     """
 
     sampler: Sampler | None = None
     allowed: Sequence[int] | None = None
     extra: tuple[int, ...] = ()
+    banned: tuple[int, ...] = ()
 
 
 def pick(logits: torch.Tensor, rules: Sequence[Rule | None]) -> torch.Tensor:
@@ -72,6 +74,8 @@ def pick(logits: torch.Tensor, rules: Sequence[Rule | None]) -> torch.Tensor:
         own = logits[row]
         if rule.allowed is not None:
             own = own.masked_fill(~_unpack(rule.allowed, rule.extra, own), float("-inf"))
+        if rule.banned:
+            own = own.index_fill(0, torch.tensor(rule.banned, device=own.device), float("-inf"))
         if rule.sampler is None:
             tokens[row] = own.argmax(dim=-1)
         else:

@@ -206,6 +206,24 @@ def test_skipped_trace(chaos, prompt):
     assert not replies.ids("a", Channel.REASONING)
 
 
+def test_a_skipped_trace_is_not_opened_before_the_answer(chaos, prompt):
+    """A model that would think whatever it is told: without an answer there would be nothing to read at all."""
+
+    def eager(_module, _inputs, output):
+        output[..., chaos.ids.trace_open] = 1000.0
+        return output
+
+    ids = prompt(90)
+    expected = chaos.generate((*ids, chaos.ids.trace_close), 1)
+    hook = chaos.decoded.lm_head.register_forward_hook(eager)
+    try:
+        replies = chaos.run(chaos.decoder(), ask("a", ids, 40, thinking=Thinking.SKIP))
+    finally:
+        hook.remove()
+    assert replies.ids("a") == expected
+    assert replies.finish["a"].reason is FinishReason.SECOND_TRACE
+
+
 def test_next_turn_after_a_forced_trace_starts_at_the_prompt(chaos, prompt):
     decoder = chaos.decoder(prefill_chunk=32)
     ids = prompt(150)
