@@ -28,7 +28,15 @@ from medgemma_tui.gateway.peers import Peer, PeerGate, Policy
 from medgemma_tui.gateway.sessions import Sessions
 from medgemma_tui.gateway.upstream import EngineLost, EngineUnreachable, Upstream, refusal
 from medgemma_tui.http_errors import ApiError, error_handler, error_response, read_body
-from medgemma_tui.protocol import MAX_BODY_BYTES, PrivacyFacts, ServiceSample, SessionBody, Telemetry, TokenizeRequest
+from medgemma_tui.protocol import (
+    MAX_BODY_BYTES,
+    ModelList,
+    PrivacyFacts,
+    ServiceSample,
+    SessionBody,
+    Telemetry,
+    TokenizeRequest,
+)
 from medgemma_tui.settings import Settings
 from medgemma_tui.telemetry import host
 from medgemma_tui.telemetry.sampler import Sampler
@@ -73,6 +81,7 @@ class Application:
             Route("/v1/chat/completions", chat, methods=["POST"]),
             Route("/tokenize", self._tokenize, methods=["POST"]),
             Route("/v1/models", self._models, methods=["GET"]),
+            Route("/v1/models/{id:path}", self._model, methods=["GET"]),  # another engine's id may be a path
             Route("/health", self._health, methods=["GET"]),
             Route("/metrics", self._page, methods=["GET"]),
             Route("/v1/telemetry", self._telemetry, methods=["GET"]),
@@ -103,6 +112,13 @@ class Application:
 
     async def _models(self, request: Request) -> Response:
         return await self._pass_on(request, "GET", "/v1/models")
+
+    async def _model(self, request: Request) -> Response:
+        reply = await self._models(request)
+        for card in ModelList.model_validate_json(bytes(reply.body)).data:
+            if card.id == request.path_params["id"]:
+                return _json(card)
+        raise ApiError(404, "not_found", "there is no such model here", code="model_not_found", param="model")
 
     async def _pass_on(self, request: Request, method: str, path: str, body: BaseModel | None = None) -> Response:
         try:

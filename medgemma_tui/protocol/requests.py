@@ -4,12 +4,23 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import ConfigDict, Field, JsonValue, field_validator, model_validator
+from pydantic import AfterValidator, ConfigDict, Field, JsonValue, field_validator, model_validator
 
 from medgemma_tui.protocol.base import Wire
 
 MAX_BODY_BYTES = 4 * 1024 * 1024
 """The largest request body taken, in bytes; more gets 413."""
+
+
+def _neutral(value: JsonValue) -> JsonValue:
+    if value:
+        raise ValueError("not supported: leave it out, or empty")
+    return value
+
+
+Neutral = Annotated[JsonValue, AfterValidator(_neutral), Field(exclude=True)]
+"""A field of OpenAI's that this engine does not have. What says nothing (null, false, empty) is taken and not passed
+on: clients send such values along."""
 
 
 class TextPart(Wire):
@@ -20,11 +31,22 @@ class TextPart(Wire):
 
 
 class ChatMessage(Wire):
-    """One message. ``content`` is text, or OpenAI's list of text parts (joined)."""
+    """One message. ``content`` is text, or OpenAI's list of text parts (joined).
+
+    An answer may be sent back as it came, as OpenAI's client does with ``reply.choices[0].message``: its reasoning is
+    taken and never shown to the model again.
+    """
 
     role: Literal["system", "developer", "user", "assistant"]
     content: str | list[TextPart]
     name: str | None = None
+    reasoning: Annotated[str | None, Field(exclude=True)] = None
+    reasoning_content: Annotated[str | None, Field(exclude=True)] = None
+    refusal: Neutral = None
+    annotations: Neutral = None
+    audio: Neutral = None
+    function_call: Neutral = None
+    tool_calls: Neutral = None
 
     @property
     def text(self) -> str:
@@ -92,6 +114,11 @@ class ChatRequest(Wire):
     presence_penalty: Literal[0] | None = None
     frequency_penalty: Literal[0] | None = None
     logprobs: Literal[False] | None = None
+    store: Neutral = None
+    metadata: Neutral = None
+    logit_bias: Neutral = None
+    tools: Neutral = None
+    parallel_tool_calls: Neutral = None
 
     @field_validator("messages")
     @classmethod

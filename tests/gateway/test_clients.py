@@ -73,6 +73,49 @@ def test_errors_are_the_clients_own_kinds(official):
 
 def test_the_models(official):
     assert [model.id for model in official.models.list()] == ["stub"]
+    assert official.models.retrieve("stub").id == "stub"
+    with pytest.raises(openai.NotFoundError):
+        official.models.retrieve("google/gemma")
+
+
+@pytest.mark.parametrize("form", [lambda message: message, lambda message: message.model_dump()])
+def test_a_second_turn_with_the_answer_as_it_came(official, stubbed, form):
+    first = official.chat.completions.create(model="stub", messages=MESSAGES)
+    answer = first.choices[0].message
+    assert answer.reasoning == "why"
+    second = official.chat.completions.create(model="stub", messages=[*MESSAGES, form(answer), *MESSAGES])
+    assert second.choices[0].message.content
+    sent = stubbed.engine.seen()["chats"][-1]["messages"]
+    assert sent == [*MESSAGES, {"role": "assistant", "content": "word word word word "}, *MESSAGES]
+
+
+def test_fields_that_say_nothing(official, stubbed):
+    official.chat.completions.create(
+        model="stub", messages=MESSAGES, store=False, metadata={}, logit_bias={}, tools=[], parallel_tool_calls=False
+    )
+    assert set(stubbed.engine.seen()["chats"][-1]) == {"model", "messages"}
+
+
+@pytest.mark.parametrize(
+    ("fields", "named"),
+    [
+        ({"tools": [{"type": "function", "function": {"name": "f"}}]}, "tools"),
+        ({"store": True}, "store"),
+        ({"logit_bias": {"5": 1}}, "logit_bias"),
+    ],
+)
+def test_fields_that_say_something_are_refused(official, fields, named):
+    with pytest.raises(openai.BadRequestError, match="not supported") as caught:
+        official.chat.completions.create(model="stub", messages=MESSAGES, **fields)
+    assert caught.value.param == named
+
+
+def test_tool_calls_are_refused_by_name(official):
+    call = {"id": "1", "type": "function", "function": {"name": "f", "arguments": "{}"}}
+    messages = [*MESSAGES, {"role": "assistant", "content": "x", "tool_calls": [call]}, *MESSAGES]
+    with pytest.raises(openai.BadRequestError, match="not supported") as caught:
+        official.chat.completions.create(model="stub", messages=messages)
+    assert caught.value.param == "messages.1.tool_calls"
 
 
 async def test_the_asynchronous_client(stubbed):

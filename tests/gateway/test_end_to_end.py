@@ -41,6 +41,12 @@ def test_the_official_client_gets_an_answer(gateway):
         assert usage.total_tokens == usage.prompt_tokens + usage.completion_tokens
         assert usage.completion_tokens_details.reasoning_tokens > 0
         assert usage.tokens_per_second > 0
+        again = [*messages, whole.choices[0].message, {"role": "user", "content": "hi"}]
+        second = client.chat.completions.create(model=model, messages=again, max_tokens=40)
+        stripped = [*messages, {"role": "assistant", "content": whole.choices[0].message.content}, again[-1]]
+        bare = client.chat.completions.create(model=model, messages=stripped, max_tokens=40)
+        assert second.choices[0].message.content == bare.choices[0].message.content
+        assert second.usage.prompt_tokens == bare.usage.prompt_tokens  # the model sees no trace again
         with pytest.raises(openai.BadRequestError):
             client.chat.completions.create(model=model, messages=[])
 
