@@ -377,16 +377,50 @@ def test_the_default_window_leaves_room_for_a_full_prompt(free):
     assert window >= 32_768  # and is still worth having
 
 
-@given(free=st.integers(0, 200 * GIB), slots=st.integers(1, 32))
-def test_the_window_that_fits_is_the_largest(free, slots):
+@given(free=st.integers(0, 200 * GIB), slots=st.integers(1, 64), upcasts=st.booleans())
+def test_the_window_that_fits_is_the_largest(free, slots, upcasts):
     model = medgemma()
-    window = window_that_fits(free, model, slots)
+    window = window_that_fits(free, model, slots, upcasts=upcasts)
+
+    def need(tokens):
+        return vram_need(model, tokens, slots, upcasts=upcasts)
+
     if window:
-        assert vram_need(model, window, slots) <= free
+        assert need(window) <= free
     else:
-        assert vram_need(model, 512, slots) > free
+        assert need(512) > free
     if window < model.context_limit:
-        assert vram_need(model, max(window, 511) + 128, slots) > free
+        assert need(max(window, 511) + 128) > free
+
+
+@pytest.mark.parametrize(("window", "slots"), [(8192, 8), (32_768, 1), (131_072, 64)])
+def test_attention_in_fp32_is_reckoned_on_an_old_gpu(window, slots):
+    """The figures are those measured on torch's math kernel with Gemma 3 4B's shapes."""
+    model = medgemma()
+    more = vram_need(model, window, slots, upcasts=True) - vram_need(model, window, slots)
+    assert more == 43_008 * window + slots * 12_328 * window
+
+
+@pytest.mark.engine
+@pytest.mark.parametrize("window", [1, 64, 65, 100, 1000, 1024, 131_072])
+def test_as_many_recordings_are_reckoned_as_are_made(window):
+    torch = pytest.importorskip("torch")
+    from medgemma_tui.worker.fastpath import FastDecode
+
+    vocabulary, slots, captured = 50, 3, []
+
+    def capture(run):
+        captured.append(run)
+        return run
+
+    def step(control, _keys):
+        return torch.nn.functional.one_hot(control[0], vocabulary).float()
+
+    FastDecode(step, slots=slots, length=window, device=torch.device("cpu"), capture=capture)
+    logits = medgemma(vocab_size=vocabulary).graph_bytes(window, slots) - medgemma(vocab_size=0).graph_bytes(
+        window, slots
+    )
+    assert logits == len(captured) * slots * vocabulary * 2
 
 
 def test_does_not_fit_gives_the_figures_and_what_would():

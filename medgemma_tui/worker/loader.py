@@ -27,7 +27,15 @@ from transformers import (
     PreTrainedTokenizerBase,
 )
 
-from medgemma_tui.model_dir import ModelDir, ModelDirError, check_fit, default_window, inspect, is_vision
+from medgemma_tui.model_dir import (
+    UPCASTS_BELOW,
+    ModelDir,
+    ModelDirError,
+    check_fit,
+    default_window,
+    inspect,
+    is_vision,
+)
 from medgemma_tui.safetensors_header import read_header
 from medgemma_tui.worker.faults import is_out_of_memory, typed_out_of_memory
 
@@ -79,12 +87,13 @@ def make_plan(path: Path, *, max_model_len: int | None, slots: int, device: str 
     if where.type == "cuda":
         where = torch.device("cuda", where.index or 0)
     free = _free_bytes(where) if where.type == "cuda" else None
+    upcasts = bool(free) and torch.cuda.get_device_capability(where) < UPCASTS_BELOW
     if max_model_len is None:
-        window = default_window(directory, free, slots)
+        window = default_window(directory, free, slots, upcasts=upcasts)
     else:
         window = min(max_model_len, directory.context_limit)
         if free is not None:
-            check_fit(directory, window, slots, free)
+            check_fit(directory, window, slots, free, upcasts=upcasts)
     return Plan(directory=directory, device=where, max_model_len=window, slots=slots)
 
 
@@ -132,6 +141,9 @@ def load_model(plan: Plan, progress: Progress = lambda percent: None) -> LoadedM
     Raises ModelDirError (``unsupported_quantization``, ``missing_tensor``, ``bad_weights``) where the result is not
     what it must be, or OutOfMemory.
     """
+    if plan.device.type == "cuda":
+        # cuDNN's attention builds a plan for each new shape, and a prompt brings one every 64 keys.
+        torch.backends.cuda.enable_cudnn_sdp(False)
     config = _text_config(plan.directory)
     with typed_out_of_memory(plan.device.type):
         model = _read(plan, config, progress)

@@ -314,11 +314,38 @@ def test_the_window_follows_free_video_memory(tiny_dir, monkeypatch):
     """No GPU here: only what the driver would tell is given."""
     directory = loader.inspect(tiny_dir)
     monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (vram_need(directory, 1024, 4), 2**34))
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: (8, 0))
     assert loader.make_plan(tiny_dir, max_model_len=None, slots=4, device="cuda").max_model_len == 1024
     assert str(loader.make_plan(tiny_dir, max_model_len=1000, slots=4, device="cuda").device) == "cuda:0"
     with pytest.raises(ModelDirError) as caught:
         loader.make_plan(tiny_dir, max_model_len=2048, slots=4, device="cuda")
     assert (caught.value.code, caught.value.params["window"]) == ("does_not_fit", "1024")
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: (7, 5))
+    with pytest.raises(ModelDirError):
+        loader.make_plan(tiny_dir, max_model_len=1024, slots=4, device="cuda")
+    more = vram_need(directory, 1024, 4, upcasts=True)
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (more, 2**34))
+    assert loader.make_plan(tiny_dir, max_model_len=None, slots=4, device="cuda").max_model_len == 1024
+
+
+@pytest.mark.parametrize("kind", ["cuda", "cpu"])
+def test_cudnn_is_not_asked_for_attention_on_a_gpu(tiny_dir, monkeypatch, kind):
+    class Reading(Exception):
+        pass
+
+    def stop(*_arguments):
+        raise Reading
+
+    monkeypatch.setattr(loader, "_read", stop)
+    before = torch.backends.cuda.cudnn_sdp_enabled()
+    torch.backends.cuda.enable_cudnn_sdp(True)
+    plan = loader.Plan(loader.inspect(tiny_dir), torch.device(kind), 1024, 1)
+    try:
+        with pytest.raises(Reading):
+            loader.load_model(plan)
+        assert torch.backends.cuda.cudnn_sdp_enabled() == (kind == "cpu")
+    finally:
+        torch.backends.cuda.enable_cudnn_sdp(before)
 
 
 @pytest.mark.parametrize("asked", [None, 1024])
