@@ -28,7 +28,7 @@ import uvloop
 
 from medgemma_tui import demo
 from medgemma_tui.exits import ExitCode
-from medgemma_tui.model_dir import ModelDirError, inspect
+from medgemma_tui.model_dir import DEFAULT_WINDOW, ModelDirError, inspect
 from medgemma_tui.process_limits import no_core_dumps
 from medgemma_tui.protocol import HealthReason, ModelCard
 from medgemma_tui.worker.faults import OutOfMemory, describe, typed_out_of_memory
@@ -277,15 +277,22 @@ class _Process:
         """Where the model goes. A worker that was just lost may still hold its memory: that is waited for."""
         from medgemma_tui.worker import loader
 
+        asked = self._options.max_model_len
         deadline = time.monotonic() + _VRAM_WAIT_S
         while True:
+            late = time.monotonic() > deadline
             try:
-                return loader.make_plan(
-                    self._options.model, max_model_len=self._options.max_model_len, slots=self._options.slots
-                )
+                plan = loader.make_plan(self._options.model, max_model_len=asked, slots=self._options.slots)
             except ModelDirError as error:
-                if error.code not in ("does_not_fit", "too_small_gpu") or time.monotonic() > deadline:
+                if late or error.code not in ("does_not_fit", "too_small_gpu"):
                     raise
+            else:
+                usual = min(DEFAULT_WINDOW, plan.directory.context_limit)
+                if asked is not None or plan.max_model_len >= usual:
+                    return plan
+                if late:
+                    log.warning("free GPU memory cuts the window to %d tokens; %d are usual", plan.max_model_len, usual)
+                    return plan
             time.sleep(0.5)
 
     def _card(self, plan: Plan) -> ModelCard:
