@@ -17,6 +17,8 @@ from medgemma_tui.worker.cache import BUCKET
 
 log = logging.getLogger(__name__)
 
+_TOLERANCE = 1e-2  # between two ways of computing the same logits in bfloat16, relative and absolute
+
 Step = Callable[[torch.Tensor, int], torch.Tensor]
 """Control [3, slots] int64 (token, position, active) and the number of keys looked at -> logits [slots, vocabulary]."""
 
@@ -120,7 +122,12 @@ def try_fast(
 
 
 def _same(a: torch.Tensor, b: torch.Tensor, rows: torch.Tensor) -> bool:
-    """Logits [slots, vocabulary] that, in ``rows``, choose the same tokens and differ by rounding at most."""
-    a, b = a[rows], b[rows]
-    close = torch.allclose(a.float(), b.float(), rtol=1e-2, atol=1e-2, equal_nan=True)
-    return close and torch.equal(a.argmax(-1), b.argmax(-1))
+    """Logits [slots, vocabulary] that, in ``rows``, differ by rounding at most and choose the same tokens.
+
+    Where two of them are as near to each other as that, rounding may decide between them.
+    """
+    a, b = a[rows].float(), b[rows].float()
+    chosen, best = a.argmax(-1, keepdim=True), b.argmax(-1, keepdim=True)
+    tie = torch.isclose(b.gather(-1, chosen), b.gather(-1, best), rtol=_TOLERANCE, atol=_TOLERANCE)
+    close = torch.allclose(a, b, rtol=_TOLERANCE, atol=_TOLERANCE, equal_nan=True)
+    return close and bool((tie | (chosen == best)).all())
