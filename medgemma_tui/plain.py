@@ -114,14 +114,15 @@ class _Session:
                 _tell(f"{command:<10} {_(meaning)}")
 
     def _again(self) -> None:
-        """Ask the last question again; where that fails before it is sent, the turn stays as it was."""
+        """Ask the last question again; where nothing comes of that, the turn stays as it was."""
         last = self._conversation.turns[-1]
         entries = [*self._conversation.entries]
         self._conversation.entries.remove(last)
         try:
             self._runner.run(self._ask(last.question))
         finally:
-            if len(self._conversation.entries) < len(entries):
+            again = self._conversation.turns[-1:]
+            if len(self._conversation.entries) < len(entries) or not again[0].wrote:
                 self._conversation.entries = entries
 
     async def _status(self) -> None:
@@ -160,7 +161,7 @@ class _Session:
             return
         if plan.dropped_turns:
             _tell(_("The oldest {n} turns no longer fit and are not sent.").format(n=plan.dropped_turns))
-        previous = [turn.question for turn in self._conversation.turns]
+        previous = self._conversation.questions_before()
         turn = Turn(question, datetime.now().astimezone())
         turn.unknown_to_demo = self._model.demo and not corpus.is_known(question, previous)
         request = ChatRequest(

@@ -67,23 +67,27 @@ def followups(history_questions: Sequence[str]) -> list[str]:
     """What the demo model can be asked next, given the questions so far: the next turn of a conversation."""
     if not history_questions:
         return []
-    last = _normal(history_questions[-1])
+    *before, last = history_questions
+    known = find(last, before)
     return [
         following.question
         for entry in entries()
         for turn, following in zip(entry.turns, entry.turns[1:], strict=False)
-        if _normal(turn.question) == last
+        if turn is known
     ]
 
 
 def find(question: str, previous_questions: Sequence[str]) -> Turn | None:
     """The corpus turn that ``question`` is, or None.
 
-    A later turn of a conversation is found only right after the turn before it; a first turn always is.
+    A later turn of a conversation is found only right after all the turns before it; a first turn always is.
+    ``previous_questions`` are those that the model sees, "" for one whose answer is not what it was taught.
     """
-    asked = _normal(question)
-    last = _normal(previous_questions[-1]) if previous_questions else None
-    return _index().get((asked, last)) or _index().get((asked, None))
+    asked = [_normal(each) for each in (*previous_questions, question)]
+    for taught, turn in _beginnings():
+        if asked[-len(taught) :] == taught:
+            return turn
+    return None
 
 
 def is_known(question: str, previous_questions: Sequence[str]) -> bool:
@@ -101,12 +105,10 @@ def _normal(question: str) -> str:
 
 
 @cache
-def _index() -> dict[tuple[str, str | None], Turn]:
-    """Turns by (question, question before it); the first turn of a conversation has None before it."""
-    index: dict[tuple[str, str | None], Turn] = {}
-    for entry in entries():
-        before: str | None = None
-        for turn in entry.turns:
-            index[(_normal(turn.question), before)] = turn
-            before = _normal(turn.question)
-    return index
+def _beginnings() -> list[tuple[list[str], Turn]]:
+    """Every turn with the questions that lead to it, its own the last."""
+    return [
+        ([_normal(turn.question) for turn in entry.turns[: at + 1]], entry.turns[at])
+        for entry in entries()
+        for at in range(len(entry.turns))
+    ]

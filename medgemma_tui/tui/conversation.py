@@ -41,6 +41,16 @@ class Turn:
         """True until the reply has ended."""
         return self.state != "done"
 
+    @property
+    def wrote(self) -> bool:
+        """True where the model wrote anything at all."""
+        return bool(self.answer.strip() or self.reasoning.strip())
+
+    @property
+    def sent_on(self) -> bool:
+        """True where the model is sent this turn with the questions after it."""
+        return bool(self.answer.strip()) and not self.left_context
+
     def take(self, chunk: ChatChunk) -> None:
         """Add what one chunk of the reply brings. Its ``progress`` is for the caller to word."""
         self.model = chunk.model or self.model
@@ -93,6 +103,15 @@ class Conversation:
         last = self.turns[-1] if self.turns else None
         return last if last is not None and last.live else None
 
+    def questions_before(self, turn: Turn | None = None) -> list[str]:
+        """The questions that the model sees before this turn (None: before the next one).
+
+        "" stands for one whose answer was cut or ended oddly: the demo model was taught no answer like that.
+        """
+        turns = self.turns
+        before = turns if turn is None else turns[: turns.index(turn)]
+        return [each.question if each.finish_reason == "stop" else "" for each in before if each.sent_on]
+
     def system_text(self, instructions: str) -> str:
         """What is prefixed to the first user turn: the instructions, then the patient card."""
         return "\n\n".join(part for part in (instructions.strip(), self.card.strip()) if part)
@@ -112,7 +131,7 @@ class Conversation:
         if system:
             messages.append(ChatMessage(role="system", content=system))
         for turn in turns:
-            if turn.answer.strip() and not turn.left_context:
+            if turn.sent_on:
                 messages.append(ChatMessage(role="user", content=turn.question))
                 messages.append(ChatMessage(role="assistant", content=turn.answer.strip()))
         if question is not None:

@@ -133,6 +133,11 @@ def test_followups_are_known_only_after_their_predecessor(entry: Entry) -> None:
     assert is_known(third, [first, second])
     assert find(third, [first, second]) == entry.turns[2]
     assert is_known(first, [second]), "a first question is known anywhere"
+    assert is_known(third, [GFR_ZH, first, second]), "what was before the conversation does not matter"
+    assert not is_known(third, [second]), "the turn before it was not asked in its place either"
+    assert not is_known(third, ["", second]), "the first answer was cut"
+    assert followups([second]) == []
+    assert followups([first, ""]) == []
 
 
 def test_suggestions_put_the_screens_language_first() -> None:
