@@ -12,6 +12,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal, get_args
 
+from medgemma_tui.asciitext import to_ascii
+
 Language = Literal["zh", "en"]
 LANGUAGES: tuple[Language, ...] = get_args(Language)
 
@@ -20,6 +22,7 @@ _LOCALES = Path(__file__).parent / "locales"
 _FOLDER: Mapping[Language, str] = {"zh": "zh_CN", "en": "en"}
 
 _current: Language = "en"
+_ascii = False
 _catalogue: gettext.NullTranslations = gettext.NullTranslations()
 
 
@@ -28,6 +31,21 @@ def set_language(language: Language) -> None:
     global _current, _catalogue
     _catalogue = gettext.translation(_DOMAIN, _LOCALES, languages=[_FOLDER[language]], fallback=True)
     _current = language
+
+
+def set_ascii(ascii_only: bool) -> None:
+    """Whether the program's own words keep to ASCII signs from now on; Chinese stays Chinese."""
+    global _ascii
+    _ascii = ascii_only
+
+
+def own(text: str) -> str:
+    """Words of the program's own as this terminal can show them."""
+    if not _ascii or text.isascii():
+        return text
+    if _current == "en":
+        text = text.replace("中文", "Chinese")
+    return to_ascii(text).replace("·", "-")
 
 
 def language() -> Language:
@@ -51,12 +69,12 @@ def language_from_environment(environ: Mapping[str, str] = os.environ) -> Langua
 
 def _(message: str) -> str:
     """The message in the language in use."""
-    return _catalogue.gettext(message) if message else ""
+    return own(_catalogue.gettext(message)) if message else ""
 
 
 def ngettext(singular: str, plural: str, n: int) -> str:
     """The message for ``n`` things in the language in use."""
-    return _catalogue.ngettext(singular, plural, n)
+    return own(_catalogue.ngettext(singular, plural, n))
 
 
 def N_(message: str) -> str:

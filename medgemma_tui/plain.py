@@ -25,6 +25,7 @@ from medgemma_tui.safetext import clean
 from medgemma_tui.settings import Settings
 from medgemma_tui.tui.conversation import Conversation, Turn
 from medgemma_tui.tui.ledger import Ledger, mark_left
+from medgemma_tui.tui.widgets import gpu_words
 
 _say: Callable[..., None] = partial(print, flush=True)
 _tell: Callable[..., None] = partial(print, flush=True, file=sys.stderr)
@@ -98,8 +99,11 @@ class _Session:
             self._ledger.forget()
             self._runner.run(self._client.forget())
             _tell(_("The conversation was wiped here and in the service."))
-        elif name == "/again" and self._conversation.turns:
-            self._again()
+        elif name == "/again":
+            if self._conversation.turns:
+                self._again()
+            else:
+                _tell(_("There is no question yet."))
         elif name == "/context":
             plan = self._runner.run(self._plan(""))
             _tell(
@@ -109,9 +113,11 @@ class _Session:
             )
         elif name == "/status":
             self._runner.run(self._status())
-        else:
+        elif name == "/help":
             for command, meaning in _COMMANDS.items():
                 _tell(f"{command:<10} {_(meaning)}")
+        else:
+            _tell(_("There is no command {name}. /help lists the commands.").format(name=clean(name)))
 
     def _again(self) -> None:
         """Ask the last question again; where nothing comes of that, the turn stays as it was."""
@@ -132,9 +138,11 @@ class _Session:
             for gpu in sample.gpus:
                 total = f"{gpu.memory_total / 2**30:.1f}" if gpu.memory_total is not None else _("n/a")
                 used = f"{gpu.memory_used / 2**30:.1f}" if gpu.memory_used is not None else _("n/a")
-                _tell(f"GPU {gpu.index}: {clean(gpu.name)}, {used}/{total} GiB")
-            if sample.nvml_error:
-                _tell(clean(sample.nvml_error))
+                lost = gpu.error is not None or gpu.error_code is not None
+                state = gpu_words.nvml_sentence(gpu.error_code, gpu.error or "") if lost else f"{used}/{total} GiB"
+                _tell(f"GPU {gpu.index}: {clean(gpu.name)}, {clean(state)}")
+            if sample.nvml_error or sample.nvml_error_code:
+                _tell(clean(gpu_words.nvml_sentence(sample.nvml_error_code, sample.nvml_error or "")))
             return
 
     async def _plan(self, draft: str) -> budget.BudgetPlan:

@@ -53,6 +53,7 @@ class MedgemmaApp(App[None]):
         connector: Callable[[Path], Service] = connect,
     ) -> None:
         themes.use_scrollbars(console)
+        i18n.set_ascii(console.name == "ascii")
         self._console_profile = console
         super().__init__(driver_class=SafeDriver)
         self.settings = settings

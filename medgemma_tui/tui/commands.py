@@ -16,6 +16,9 @@ _THINKING = {
     "skip": N_("Reasoning: skipped. Answers without it were measured to be less safe."),
 }
 
+_WINDOWS = {dialogs.CardEditor: "card", dialogs.Palette: "palette", dialogs.RawText: "raw", dialogs.Confirm: "confirm"}
+"""Windows that have a help of their own."""
+
 
 class Screen(MedgemmaApp):
     """The application with its commands."""
@@ -33,9 +36,10 @@ class Screen(MedgemmaApp):
     # --- windows ---
 
     def action_help(self) -> None:
-        """Keys and words of the focused place."""
+        """Keys and words of the window or the focused place."""
         focused = self.chat.focused
         place = focused.id if focused is not None and focused.id else "composer"
+        place = _WINDOWS.get(type(self.screen), place)
         self.push_screen(dialogs.Reader(_("Help"), help_text(place, self.settings.keymap)))
 
     def action_system(self) -> None:

@@ -40,6 +40,38 @@ _PLACES: dict[str, tuple[str, tuple[tuple[str, str], ...]]] = {
             ("Esc", N_("back to the question")),
         ),
     ),
+    "card": (
+        N_("You are in the patient card"),
+        (
+            ("Esc, F4", N_("pin what is written and close; an empty card pins nothing")),
+            ("Ctrl+Z, Ctrl+Y", N_("undo, redo")),
+            ("Enter", N_("new line")),
+        ),
+    ),
+    "palette": (
+        N_("You are in the list of commands"),
+        (
+            (N_("letters"), N_("a part of a command's name, in either language, narrows the list")),
+            ("Up, Down, Enter", N_("choose one and run it")),
+            ("Esc", N_("close without running anything")),
+        ),
+    ),
+    "raw": (
+        N_("You are in the raw text: the message letter for letter, as it was typed and as the model wrote it"),
+        (
+            (N_("Shift + arrows"), N_("select a part")),
+            ("c", N_("copy the selection, or all of it, to your terminal's clipboard")),
+            ("Esc", N_("close")),
+        ),
+    ),
+    "confirm": (
+        N_("You are asked before something is lost"),
+        (
+            ("N, Esc", N_("no: everything stays as it is")),
+            ("Y", N_("yes: what the question says is done, and cannot be undone")),
+            ("Up, Down, Enter", N_("choose; the mark stands on the safe answer at first")),
+        ),
+    ),
 }
 
 _STATES = (
@@ -57,14 +89,17 @@ _FINISHES = ("length", "cancelled", "second_trace", "next_speaker", "repetition"
 
 
 def help_text(place: str, overrides: Mapping[str, str]) -> str:
-    """The help for the focused place: ``composer``, ``transcript`` or ``suggestions``."""
+    """The help for a place: a key of ``_PLACES``; the question's for any other."""
     title, rows = _PLACES.get(place, _PLACES["composer"])
-    parts = [_(title), _table([(keys, _(text)) for keys, text in rows])]
+    parts = [_(title), _table([(_(keys), _(text)) for keys, text in rows])]
     parts += [
         _("Commands (the second key works where function keys do not)"),
         _table(
             [
-                (" / ".join(keys_of(command, overrides)), f"{_(command.label)}: {_(command.help)}")
+                (
+                    " / ".join(keys_of(command, overrides)),
+                    _("{name}: {value}").format(name=_(command.label), value=_(command.help)),
+                )
                 for command in COMMANDS
             ]
         ),

@@ -47,7 +47,7 @@ COMMANDS: tuple[Command, ...] = (
     ),
     Command(
         "card", "card", "f4,ctrl+f", N_("Patient"),
-        N_("Patient card: facts that go with every question"), bar=5,
+        N_("Facts that go with every question of this patient"), bar=5,
     ),
     Command(
         "patient.new", "new_patient", "f5,ctrl+n", N_("New patient"),
@@ -55,7 +55,7 @@ COMMANDS: tuple[Command, ...] = (
     ),
     Command(
         "thinking", "thinking", "f7,ctrl+b", N_("Ask for reasoning"),
-        N_("Ask the model to reason: automatic, always, or never (less safe)"),
+        N_("Automatic, always, or never (less safe)"),
     ),
     Command("stop", "stop", "escape", N_("Stop"), N_("Stop the answer; what was written is kept"), bar=3),
     Command("regenerate", "regenerate", "ctrl+r", N_("Again"), N_("Answer the last question again"), bar=8),
@@ -76,9 +76,9 @@ _FIRST = ("interrupt", "quit.empty", "palette")
 _BY_ID = {command.id: command for command in COMMANDS}
 
 _NAMES = {
-    "escape": "Esc", "enter": "Enter", "tab": "Tab", "space": "Space", "up": "↑", "down": "↓", "pageup": "PgUp",
+    "escape": "Esc", "enter": "Enter", "tab": "Tab", "space": "Space", "up": "Up", "down": "Down", "pageup": "PgUp",
     "pagedown": "PgDn", "home": "Home", "end": "End", "backslash": "\\", "left_square_bracket": "[",
-    "right_square_bracket": "]", "backspace": "Backspace", "delete": "Del", "left": "←", "right": "→",
+    "right_square_bracket": "]", "backspace": "Backspace", "delete": "Del", "left": "Left", "right": "Right",
 }  # fmt: skip
 
 

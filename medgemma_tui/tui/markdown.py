@@ -136,7 +136,7 @@ class _Layout:
             return self._list(node, width, depth)
         if kind in ("fence", "code_block"):
             ink = self._base._replace(role="code")
-            code: Line = [(clean(node.content).rstrip("\n"), ink)]
+            code: Line = [(self._glyphs.shown(clean(node.content)).rstrip("\n"), ink)]
             return self._prefixed(lambda inner: wrap(code, inner), width, " ")
         if kind == "hr":
             return [[(self._glyphs.rule * min(width, 24), self._quiet)]]
@@ -196,11 +196,11 @@ class _Layout:
             kind = node.type
             if kind in ("text", "text_special", "html_inline"):
                 if node.content:
-                    line.append((clean_line(node.content), ink))
+                    line.append((self._shown(node.content), ink))
             elif kind in ("softbreak", "hardbreak"):
                 line.append(("\n", ink))
             elif kind == "code_inline":
-                line.append((clean_line(node.content), ink._replace(role="code")))
+                line.append((self._shown(node.content), ink._replace(role="code")))
             elif kind == "strong":
                 self._spans(node.children, ink._replace(bold=True), line)
             elif kind == "em":
@@ -210,15 +210,19 @@ class _Layout:
             elif kind == "link":
                 self._link(node, ink, line)
             elif kind == "image":
-                line.append((clean_line(node.content or str(node.attrs.get("src", ""))), ink._replace(role="link")))
+                text = self._shown(node.content or str(node.attrs.get("src", "")))
+                line.append((text, ink._replace(role="link")))
             elif node.children:
                 self._spans(node.children, ink, line)
+
+    def _shown(self, text: str) -> str:
+        return self._glyphs.shown(clean_line(text))
 
     def _link(self, node: SyntaxTreeNode, ink: Ink, line: Line) -> None:
         """The link's words, and where it would lead in brackets; nothing can be clicked."""
         words: Line = []
         self._spans(node.children, ink._replace(role="link"), words)
         line.extend(words)
-        target = clean_line(str(node.attrs.get("href", "")))
+        target = self._shown(str(node.attrs.get("href", "")))
         if target and target != "".join(text for text, _ink in words):
             line.append((f" ({target})", self._quiet))

@@ -1,7 +1,8 @@
 """Console profiles: what this terminal can show, chosen from a setting or from TERM and its companions.
 
 ``color`` has 256 colours or more. ``console16`` has 16 and leaves backgrounds alone: states are told by words and
-borders. ``ascii`` draws with nothing but ASCII. Text that people and the model write is shown as it is in all three.
+borders. ``ascii`` draws with nothing but ASCII, and writes signs in questions and answers in
+ASCII too (``≥`` as ``>=``); letters of any script are shown as they are in all three.
 """
 
 from __future__ import annotations
@@ -9,6 +10,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
+
+from medgemma_tui.asciitext import to_ascii
 
 ProfileName = Literal["color", "console16", "ascii"]
 Animation = Literal["none", "basic", "full"]
@@ -65,6 +68,10 @@ class Glyphs:
     """Textual border for panels."""
     border_focus: str = "heavy"
     """Textual border for the panel with the keyboard."""
+
+    def shown(self, text: str) -> str:
+        """Text of a person or the model as this terminal can show it."""
+        return to_ascii(text) if self is ASCII else text
 
 
 UNICODE = Glyphs()

@@ -162,7 +162,7 @@ def privacy(telemetry: Telemetry | None, own_sockets: int | None, link: Link, ag
     total = sum(known)
     if total:
         text = _("{total} network sockets open ({names})").format(total=total, names=names)
-        return Statement(text, "bad", short=_("{total} open").format(total=total))
+        return Statement(text, "bad", short=_("{total} sockets").format(total=total))
     if len(known) < len(parts):
         return Statement(_("unknown, not every process could be measured"), "unknown")
     text = _("local-only · 0 network sockets ({names})").format(names=names)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from medgemma_tui import problems
+from medgemma_tui import i18n, problems
 from medgemma_tui.clinical.budget import BudgetPlan
 from medgemma_tui.i18n import _
 from medgemma_tui.protocol import GpuProcess, GpuSample, MigInstance, Telemetry
@@ -42,8 +42,11 @@ def system_text(
     sections.append((_("Context"), _context(plan)))
     sections.append((_("Privacy"), _privacy(telemetry, own_sockets, link)))
     row = "  " + _("{name}: {value}")
-    return "\n\n".join(
-        "\n".join([title, *(row.format(name=name, value=value) for name, value in rows)]) for title, rows in sections
+    return i18n.own(
+        "\n\n".join(
+            "\n".join([title, *(row.format(name=name, value=value) for name, value in rows)])
+            for title, rows in sections
+        )
     )
 
 

@@ -28,10 +28,12 @@ from medgemma_tui.tui.link import ExistingGateway  # noqa: E402
 
 @pytest.fixture(autouse=True)
 def english():
-    """Every test begins in English."""
+    """Every test begins in English, on a terminal that can show any sign."""
     i18n.set_language("en")
+    i18n.set_ascii(False)
     yield
     i18n.set_language("en")
+    i18n.set_ascii(False)
 
 
 @pytest.fixture(scope="session")

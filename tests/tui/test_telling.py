@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import re
 
 import pytest
 
-from medgemma_tui import problems
+from medgemma_tui import i18n, problems
+from medgemma_tui.i18n import _
 from medgemma_tui.protocol import Health, PrivacyFacts, Telemetry
-from medgemma_tui.tui import statements
+from medgemma_tui.tui import keymap, statements
+from medgemma_tui.tui.help_text import help_text
+from tests.tools import catalogues
 
 LANGUAGES = ["en", "zh"]
 
@@ -94,3 +98,58 @@ async def test_a_gateway_that_says_nothing_more_is_not_taken_for_its_last_words(
         assert "local-only" not in it.text()
         await it.press("f3")
         await it.until(lambda: "Old figures" in it.text())
+
+
+@pytest.mark.parametrize(
+    ("keys", "words"),
+    [
+        (("f4",), "You are in the patient card"),
+        (("ctrl+p",), "You are in the list of commands"),
+        (("x", "f5"), "You are asked before something is lost"),
+    ],
+)
+async def test_f1_explains_the_window_one_is_in(screen, tmp_path, keys, words):
+    async with screen(tmp_path / "x.sock", connector=fixed()) as it:
+        await it.press(*keys)
+        window = it.app.screen
+        assert window is not it.chat
+        await it.press("f1")
+        assert words in it.text()
+        await it.press("escape")
+        assert it.app.screen is window
+
+
+async def test_f1_explains_the_raw_text(screen, tmp_path):
+    from medgemma_tui.tui.screens.dialogs import RawText
+
+    async with screen(tmp_path / "x.sock", connector=fixed()) as it:
+        await it.app.push_screen(RawText("150–300 mg"))
+        await it.press("f1")
+        assert "You are in the raw text" in it.text()
+
+
+@pytest.mark.parametrize("lang", LANGUAGES)
+def test_no_command_is_explained_by_its_own_name(lang):
+    i18n.set_language(lang)
+    for command in keymap.COMMANDS:
+        doubled = _(command.label) + ("" if lang == "zh" else ":")
+        assert not _(command.help).startswith(doubled), command.id
+    assert ("病历卡：随" in help_text("composer", {})) == (lang == "zh")
+
+
+def test_chinese_words_are_followed_by_chinese_punctuation():
+    half = re.compile(r"[\u4e00-\u9fff）][:,;?!]")
+    for message in catalogues.read("zh_CN"):
+        texts = message.string if isinstance(message.string, tuple | list) else (message.string,)
+        assert not any(half.search(text) for text in texts), message.id
+    i18n.set_language("zh")
+    assert not half.search(help_text("composer", {}))
+
+
+async def test_the_ascii_profile_says_everything_in_ascii(screen, tmp_path):
+    async with screen(tmp_path / "x.sock", size=(100, 60), term="vt100", connector=fixed()) as it:
+        for keys in (("f1",), ("ctrl+p",), ("f3",), ("f4",), ("f5",), ("f7",)):
+            await it.press(*keys)
+            await it.pilot.pause(0.1)
+            assert it.text().isascii(), (keys, set(re.findall(r"[^\x00-\x7f]", it.text())))
+            await it.press("escape")

@@ -167,6 +167,15 @@ async def test_other_profiles_say_the_same(profile: str) -> None:
 
 
 @pytest.mark.parametrize("size", [(20, 8), (24, 24), (80, 24), (200, 60)])
+async def test_signs_of_an_answer_are_ascii_where_the_terminal_is() -> None:
+    made = turn("≥ 38 °C?", "**150–300 mg**, ≤ 5 μg\n– 2×`10⁹`/L\n\n|a|\n|-|\n|→|", reasoning="1. ≥ 90")
+    text = await shown(made, profile="ascii", trace=True)
+    assert text.isascii()
+    for part in ("150-300 mg, <= 5 ug", "- 2x10^9/L", ">= 38 deg C?", "->", ">= 90"):
+        assert part in text
+    assert "150–300 mg" in await shown(made)
+
+
 async def test_every_size_shows_everything_once(size: tuple[int, int]) -> None:
     answer = "| a | b |\n|---|---|\n| 长长长长长长长长长长 | x |\n\n" + "y" * 300 + "\n\n" + "末尾"
     text = await shown(turn("q" * 100, answer), size=size)

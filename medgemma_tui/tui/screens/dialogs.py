@@ -21,6 +21,8 @@ from medgemma_tui.safetext import clean
 from medgemma_tui.tui.keymap import Command
 from medgemma_tui.tui.widgets.composer import SafeTextArea
 
+HELP = Binding("f1,ctrl+g", "app.help", N_("Help"), id="help", priority=True, show=False)
+
 
 class Confirm(ModalScreen[bool]):
     """A question with two answers; the mark stands on the safe one. Y and N answer too."""
@@ -28,6 +30,7 @@ class Confirm(ModalScreen[bool]):
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("escape,n", "answer(False)", N_("No"), priority=True, show=False),
         Binding("y", "answer(True)", N_("Yes"), priority=True, show=False),
+        HELP,
     ]
 
     def __init__(self, question: str, yes: str, no: str) -> None:
@@ -88,6 +91,7 @@ class RawText(ModalScreen[None]):
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("escape,q,v", "dismiss", N_("Close"), priority=True, show=False),
         Binding("c", "copy", N_("Copy"), show=False),
+        HELP,
     ]
 
     def __init__(self, text: str) -> None:
@@ -119,6 +123,7 @@ class CardEditor(ModalScreen[str]):
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("escape,f4,ctrl+f", "close", N_("Pin and close"), priority=True, show=False),
+        HELP,
     ]
 
     def __init__(self, text: str) -> None:
@@ -155,6 +160,7 @@ class Palette(ModalScreen[str]):
         Binding("escape,ctrl+p", "dismiss('')", N_("Close"), priority=True, show=False),
         Binding("down", "move(1)", show=False),
         Binding("up", "move(-1)", show=False),
+        HELP,
     ]
 
     def __init__(self, commands: Sequence[tuple[Command, str]]) -> None:

@@ -79,7 +79,7 @@ class Composer:
         """The pieces of a turn, in order."""
         glyphs = self._glyphs
         pieces = [self._head("you", turn, selected)]
-        pieces.extend(self._plain("q", clean(turn.question), Ink("question")))
+        pieces.extend(self._plain("q", glyphs.shown(clean(turn.question)), Ink("question")))
         if turn.left_context:
             text = _("Left the context: the model no longer sees this turn.")
             pieces.append(self._said("left", text, MUTED, glyphs.dot))
@@ -193,5 +193,8 @@ def _notes(turn: Turn) -> Iterator[tuple[str, Ink]]:
         yield problems.sentence(turn.error), Ink("bad")
     if turn.finish_reason and (sentence := problems.finish_sentence(turn.finish_reason)):
         yield sentence, Ink("bad" if turn.finish_reason == "non_finite" else "warn")
-    if not turn.live and not turn.answer.strip() and turn.error is None:
+    if turn.live or turn.answer.strip():
+        return
+    if turn.error is None and turn.finish_reason != "cancelled":
         yield _("The model wrote no answer."), Ink("warn")
+    yield _("Not part of the context: the model does not see this question with the next ones."), MUTED
