@@ -63,7 +63,7 @@ _MESSAGES = {
     "missing_tensor": "the weights lack {tensor}: copy the model again",
     "truncated": "{file} is not whole ({actual} of {expected} bytes): copy it again",
     "damaged": "{file} is not what its name says, or is damaged ({actual} bytes): copy it again",
-    "lfs_pointer": "{file} is only a Git-LFS pointer to the file: run git lfs pull where it was cloned, and copy it again",
+    "lfs_pointer": "{file} is only a Git-LFS pointer: run git lfs pull where it was cloned, and copy it again",
     "bad_weights": "the weights do not belong to config.json ({problem}): copy both again from one model",
     "no_tokenizer": "{path} has no usable tokenizer ({file}): copy it from the same model",
     "unsupported_quantization": "the weights are quantised as {quantization}: only bitsandbytes NF4 and "
