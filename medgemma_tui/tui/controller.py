@@ -1,11 +1,13 @@
 """What the screen does with the conversation: send, stop, ask again, edit, wipe; and what a reply brings.
 
 Called from the app's handlers only. It decides and changes the conversation, tells the view what to show, and gives
-the slow work to the link. Nothing typed is lost: a draft leaves the composer only when its question has been sent.
+the slow work to the link. Nothing typed is lost: what Enter took from the composer and cannot be sent goes back
+there, and an answer that was to be replaced comes back where nothing replaced it.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal, Protocol
 
@@ -23,8 +25,6 @@ from medgemma_tui.tui.link import Link
 Thinking = Literal["auto", "force", "skip"]
 _NEXT_THINKING: dict[Thinking, Thinking] = {"auto": "force", "force": "skip", "skip": "auto"}
 LARGEST_PASTE_BYTES = 2 * 1024 * 1024
-COUNTED_PASTE_CHARS = 2000
-"""A paste longer than this is counted before it is let in."""
 
 Level = Literal["information", "warning", "error"]
 
@@ -35,7 +35,9 @@ class View(Protocol):
     @property
     def draft(self) -> str: ...
     def set_draft(self, text: str) -> None: ...
-    def take_draft(self) -> None: ...
+    def accepted(self, text: str) -> None: ...
+    def give_back(self, text: str) -> None: ...
+    def remember(self, text: str) -> None: ...
     def insert_pasted(self, text: str) -> None: ...
     def added(self, entry: Entry) -> None: ...
     def changed(self, entry: Entry) -> None: ...
@@ -46,6 +48,19 @@ class View(Protocol):
     def say(self, text: str, level: Level = "information") -> None: ...
     def editing(self, active: bool) -> None: ...
     def show_thinking(self, mode: str) -> None: ...
+
+
+@dataclass
+class _Sending:
+    """A question on its way, from Enter until its reply has ended."""
+
+    turn: Turn
+    replaced: Turn | None = None
+    """The turn in whose place it is asked."""
+    text: str = ""
+    """What Enter took from the composer; empty where the question is asked again."""
+    sent: bool = False
+    """False while it is counted."""
 
 
 class Controller:
@@ -61,7 +76,8 @@ class Controller:
         self.demo = False
         self._instructions = instructions.load(settings, language)
         self._ledger = Ledger(most=settings.max_tokens)
-        self._sending = False  # Enter was pressed; the draft is being counted
+        self._model = ""  # the model's name, where the service has told it
+        self._sending: _Sending | None = None
         self._paste: str | None = None  # pasted text that is being counted
         self._edited: Turn | None = None  # the turn that the draft will replace
         self._set_aside = ""  # the draft that was there before an edit
@@ -74,8 +90,8 @@ class Controller:
         """The plan for the draft as it is now."""
         return self._plan_for(self._view.draft)
 
-    def _plan_for(self, draft: str) -> BudgetPlan:
-        return self._ledger.plan(self._remaining, self._instructions, draft.strip())
+    def _plan_for(self, draft: str, live: Turn | None = None) -> BudgetPlan:
+        return self._ledger.plan(self._remaining, self._instructions, draft.strip(), live)
 
     @property
     def _remaining(self) -> Conversation:
@@ -87,9 +103,17 @@ class Controller:
 
     def draft_changed(self) -> None:
         """The draft, the card or the turns changed: show the plan and have it counted."""
-        self._view.planned(self.plan)
-        if self._paste is None:
+        self._show_plan()
+        if self._paste is None and not self._counting:  # a question on its way is counted first
             self._count(self._view.draft)
+
+    def _show_plan(self) -> None:
+        self._view.planned(self._plan_for(self._view.draft, self.conversation.live_turn))
+
+    @property
+    def _counting(self) -> bool:
+        """True while Enter was pressed and the question is not sent yet."""
+        return self._sending is not None and not self._sending.sent
 
     def _count(self, draft: str, *, now: bool = False) -> bool:
         """Have what is not counted yet counted. False where everything is, or nothing can be."""
@@ -110,18 +134,29 @@ class Controller:
     def counted(self, ticket: int, reply: TokenizeReply | None) -> None:
         """A count arrived, or could not be had: go on with what waited for it."""
         self._ledger.take(ticket, reply)
-        waiting = self._candidate()
-        if reply is not None and self._count(waiting, now=True):
-            self._view.planned(self.plan)
-            return
-        if self._paste is not None:
-            self._decide_paste()
-        if self._sending:
-            self._send_counted()
-        self._view.planned(self.plan)
+        if self._counting or self._paste is not None:
+            more = reply is not None and self._count(self._candidate, now=True)
+            if not more:
+                self._decide()
+        elif reply is not None:
+            self._count(self._view.draft, now=True)
+        self._show_plan()
 
+    @property
     def _candidate(self) -> str:
+        """The text whose count is awaited."""
+        if self._sending is not None and not self._sending.sent:
+            return self._sending.turn.question
         return self._view.draft + (self._paste or "")
+
+    def _decide(self) -> None:
+        """The awaited count is there, or cannot be had: the question goes first, then a paste."""
+        if not self._counting:
+            self._decide_paste()
+            return
+        self._send_counted()
+        if self._paste is not None and not self._count(self._candidate, now=True):
+            self._decide_paste()
 
     # --- paste ---
 
@@ -129,19 +164,17 @@ class Controller:
         """Take a pasted text into the draft if it fits; else refuse it with its count, and keep the draft."""
         if len(text.encode("utf-8", "replace")) > LARGEST_PASTE_BYTES:
             self._refuse_paste(len(text), None)
-        elif len(text) <= COUNTED_PASTE_CHARS:
-            self._view.insert_pasted(text)
         elif self._paste is not None:
             self._view.say(_("A paste is still being counted."), "warning")
         else:
             self._paste = text
-            if self._count(self._candidate(), now=True):
+            if self._counting or self._count(self._candidate, now=True):
                 self._view.say(_("Counting the pasted text …"))
             else:
                 self._decide_paste()
 
     def _decide_paste(self) -> None:
-        text, plan = self._paste or "", self._plan_for(self._candidate())
+        text, plan = self._paste or "", self._plan_for(self._candidate)
         self._paste = None
         if plan.fits:
             self._view.insert_pasted(text)
@@ -166,38 +199,90 @@ class Controller:
 
     # --- sending ---
 
-    def submit(self) -> None:
-        """Send the draft; refuse, and say why, where that cannot be."""
-        if self._sending or not self._view.draft.strip():
+    def submit(self, text: str) -> None:
+        """Send what Enter took from the composer; give it back, and say why, where that cannot be."""
+        refusal = self._why_not_now()
+        if refusal:
+            self._view.give_back(text)
+            self._view.say(refusal, "warning")
             return
+        self._view.accepted(text)
+        edited = self._edited
+        self._stop_editing()
+        self._begin(_Sending(self._new_turn(text.strip()), edited, text))
+
+    def _why_not_now(self) -> str:
         if self.conversation.live_turn is not None:
-            message = _("An answer is being written: wait for it, or stop it with Esc. Your question is kept.")
-            self._view.say(message, "warning")
-            return
-        self._sending = True
-        if not self._count(self._view.draft, now=True):
+            return _("An answer is being written: wait for it, or stop it with Esc. Your question is kept.")
+        if self._paste is not None:
+            return _("The pasted text is still being counted. Press Enter again when it is there.")
+        if self._edited is not None and not self.ready:
+            return self._not_ready()
+        return ""
+
+    def _not_ready(self) -> str:
+        return _("The model is not ready: the answer stays as it is. Ask again when the model is there.")
+
+    def _new_turn(self, question: str) -> Turn:
+        """A turn that waits. Its model is known already, so that a reply that fails is labelled too."""
+        turn = Turn(question, datetime.now(), model=self._model or ("demo" if self.demo else ""))
+        turn.waiting_for = _("taken, its tokens are being counted")
+        return turn
+
+    def _begin(self, sending: _Sending) -> None:
+        """Show the question at once, and send it when it has been counted."""
+        if sending.replaced is not None:
+            self._remove(sending.replaced)
+        self._sending = sending
+        self.conversation.entries.append(sending.turn)
+        self._view.added(sending.turn)
+        self._view.offer()
+        if not self._count(sending.turn.question, now=True):
             self._send_counted()
 
     def _send_counted(self) -> None:
-        self._sending = False
-        question, plan = self._view.draft.strip(), self.plan
-        if not plan.fits:
-            message = _(
-                "Not sent: the question has {draft} tokens and only {room} fit beside instructions, patient card and "
-                "the reserve for the answer (window {window}). Shorten it; nothing was cut."
-            )
-            self._note(message.format(**_figures(plan)), "warning")
+        sending = self._sending
+        assert sending is not None
+        plan = self._plan_for(sending.turn.question)
+        if plan.fits:
+            sending.sent = True
+            self._give_back_set_aside()
+            self._ask(sending.turn, plan)
             return
-        if self._edited is not None:
-            self._remove(self._edited)
-            self._stop_editing()
-        self._view.take_draft()
-        self._ask(question, plan)
+        self._undo(sending)
+        message = _(
+            "Not sent: the question has {draft} tokens and only {room} fit beside instructions, patient card and "
+            "the reserve for the answer (window {window}). Shorten it; nothing was cut."
+        )
+        self._note(message.format(**_figures(plan)), "warning")
+        self.draft_changed()
 
-    def _ask(self, question: str, plan: BudgetPlan) -> None:
+    def _give_back_set_aside(self) -> None:
+        text, self._set_aside = self._set_aside, ""
+        if text:
+            self._view.give_back(text)
+
+    def _undo(self, sending: _Sending) -> None:
+        """Nothing came of this question: take it out, put back what it was to replace, and what was typed for it."""
+        self._sending = None
+        self._remove(sending.turn)
+        old = sending.replaced
+        if old is not None:
+            self.conversation.entries.append(old)
+            self._view.added(old)
+        if sending.text and old is not None and sending.sent and self._view.draft.strip():
+            self._view.say(_("Your edited question is in the history: Up brings it back."))
+        elif sending.text:
+            if old is not None:
+                self._edited = old
+                self._view.editing(True)
+            self._view.give_back(sending.text)
+        self._view.offer()
+
+    def _ask(self, turn: Turn, plan: BudgetPlan) -> None:
         left = mark_left(self.conversation, plan.dropped_turns)
-        for turn in left:
-            self._view.changed(turn)
+        for gone in left:
+            self._view.changed(gone)
         if left:
             self._note(
                 ngettext(
@@ -207,12 +292,9 @@ class Controller:
                 ).format(count=len(left)),
                 "warning",
             )
-        turn = Turn(question, datetime.now())
         turn.waiting_for = _("sent")
-        self.conversation.entries.append(turn)
         self._mark_unknown(turn)
-        self._view.added(turn)
-        self._view.offer()
+        self._view.changed(turn)
         request = ChatRequest(
             messages=self.conversation.messages(self._instructions),
             stream=True,
@@ -226,9 +308,24 @@ class Controller:
         self.draft_changed()
 
     def _mark_unknown(self, turn: Turn) -> None:
-        turns = self.conversation.turns
-        before = [each.question for each in turns[: turns.index(turn)]]
+        before = self.conversation.questions_before(turn)
         turn.unknown_to_demo = self.demo and not corpus.is_known(turn.question, before)
+
+    def offers(self, language: Language) -> list[str]:
+        """Questions to suggest: the demo's own at the start, then what it can answer next; none for a real model."""
+        if not self.demo or self.conversation.live_turn is not None or self._edited is not None:
+            return []
+        if not self.conversation.turns:
+            return corpus.suggestions(language)
+        seen = self.conversation.questions_before()
+        following = corpus.followups(seen)
+        # with this question the oldest turns may leave the window, and with them what it follows
+        return [each for each in following if corpus.is_known(each, seen[self._leaving(each) :])]
+
+    def _leaving(self, question: str) -> int:
+        """How many of the turns that the model sees now would leave for this question."""
+        gone = sum(1 for turn in self.conversation.turns if turn.answer.strip() and turn.left_context)
+        return max(0, self._plan_for(question).dropped_turns - gone)
 
     # --- the reply ---
 
@@ -242,6 +339,7 @@ class Controller:
             if chunk.progress is not None and turn.state == "waiting":
                 turn.waiting_for = problems.progress_sentence(chunk.progress)
         self._view.changed(turn)
+        self._show_plan()
 
     def ended(self, turn_id: int, error: ErrorInfo | None) -> None:
         """A reply is over."""
@@ -252,8 +350,16 @@ class Controller:
     def _end(self, turn: Turn, error: ErrorInfo | None) -> None:
         turn.end(error)
         self._mark_unknown(turn)  # which model answers may have been told only now
-        self._view.changed(turn)
-        self._view.offer()
+        sending, self._sending = self._sending, None
+        nothing = not turn.wrote and (error is not None or turn.finish_reason == "cancelled")
+        if sending is not None and nothing and (not sending.sent or _holds_text(sending.replaced)):
+            self._undo(sending)
+            if error is not None:
+                self._note(problems.sentence(error), "error")
+                self._view.say(_("The answer from before was put back."))
+        else:
+            self._view.changed(turn)
+            self._view.offer()
         if error is not None:
             keys = " / ".join(keymap.keys_of(keymap.command("regenerate"), self._settings.keymap))
             self._view.say(_("{keys} asks the question again.").format(keys=keys))
@@ -267,8 +373,7 @@ class Controller:
             self._end(turn, None)
             return True
         if self._edited is not None:
-            self._stop_editing()
-            self._view.set_draft(self._set_aside)
+            self._leave_edit()
             return True
         return False
 
@@ -276,29 +381,48 @@ class Controller:
 
     def regenerate(self) -> None:
         """Ask the last question again, in the place of its answer."""
-        turn = self._last()
-        if turn is None:
+        if self._last() is None:
             self._view.say(_("There is no question yet."))
             return
-        if turn.live:
+        if not self.ready:
+            self._view.say(self._not_ready(), "warning")
+            return
+        if self._counting:
+            return  # it is being asked
+        if self.conversation.live_turn is not None:
             self.stop()
         if self._edited is not None:  # the edited question is the last one, which goes now
-            self._stop_editing()
-            self._view.set_draft(self._set_aside)
-        self._remove(turn)
-        self._ask(turn.question, self._plan_for(turn.question))
+            self._leave_edit()
+        turn = self._last()
+        if turn is not None:
+            self._begin(_Sending(self._new_turn(turn.question), turn))
 
     def edit_last(self) -> None:
         """Put the last question into the composer; sending replaces it and its answer, Esc leaves both."""
-        turn = self._last()
-        if turn is None or turn is self._edited:
-            self._view.say(_("There is no question yet.") if turn is None else _("You are editing it."))
+        if self._counting:
+            self.stop()  # the question goes back to the composer
             return
-        if turn.live:
-            self.stop()
-        self._edited, self._set_aside = turn, self._view.draft
-        self._view.set_draft(turn.question)
-        self._view.editing(True)
+        if self.conversation.live_turn is not None:
+            self.stop()  # which goes on with the edit itself where an edited question was on its way
+        elif self._edited is not None:
+            self._view.say(_("You are editing it."))
+        turn = self._last()
+        if turn is None:
+            self._view.say(_("There is no question yet."))
+        elif self._edited is None:
+            self._edited, self._set_aside = turn, self._view.draft
+            self._view.set_draft(turn.question)
+            self._view.editing(True)
+            self._view.offer()
+
+    def _leave_edit(self) -> None:
+        """Back to the draft that was there before. What was edited stays in the history."""
+        if self._edited is not None and self._view.draft != self._edited.question:
+            self._view.remember(self._view.draft)
+        self._stop_editing()
+        self._view.set_draft(self._set_aside)
+        self._set_aside = ""
+        self._view.offer()
 
     def _stop_editing(self) -> None:
         self._edited = None
@@ -322,7 +446,7 @@ class Controller:
         self._link.stop_reply()
         self.conversation = Conversation()
         self._ledger.forget()
-        self._sending = False
+        self._sending = None
         self._paste = None
         self._edited, self._set_aside = None, ""
         self.thinking = self._settings.thinking  # "skip" was chosen for the patient before
@@ -360,10 +484,10 @@ class Controller:
         if self._forget_owed:
             self._link.forget()
 
-    def service_ready(self, *, ready: bool, demo: bool) -> None:
+    def service_ready(self, *, ready: bool, demo: bool, model: str) -> None:
         """What the service says of itself; counts are taken up again when it becomes ready."""
         became_ready = ready and not self.ready
-        self.ready, self.demo = ready, demo
+        self.ready, self.demo, self._model = ready, demo, model
         if became_ready:
             self.draft_changed()
 
@@ -379,6 +503,10 @@ class Controller:
         notice = Notice(text, level)
         self.conversation.entries.append(notice)
         self._view.added(notice)
+
+
+def _holds_text(turn: Turn | None) -> bool:
+    return turn is not None and turn.wrote
 
 
 def _figures(plan: BudgetPlan | None) -> dict[str, str]:

@@ -13,6 +13,7 @@ from medgemma_tui.protocol import ChatMessage, TokenizeReply, TokenizeRequest
 from medgemma_tui.tui.conversation import Conversation, Turn
 
 UNKNOWN_WINDOW = 8192
+LIVE_STEP = 16
 
 
 @dataclass(frozen=True)
@@ -90,12 +91,14 @@ class Ledger:
         elif self._frame is not None:
             self._drafts = {hash(""): 0, hash(asked.draft): opened - self._frame}
 
-    def plan(self, conversation: Conversation, instructions: str, draft: str) -> BudgetPlan:
-        """The plan for the next question with this draft."""
+    def plan(self, conversation: Conversation, instructions: str, draft: str, live: Turn | None = None) -> BudgetPlan:
+        """The plan for the next question with this draft. A ``live`` turn is taken as if it were answered by now."""
         whole = conversation.system_text(instructions)
         bare, system = self._systems.get(hash(instructions)), self._systems.get(hash(whole))
         frame, draft_count = self._frame, self._drafts.get(hash(draft))
-        turns = [(self._turns.get(_key(turn)), turn) for turn in _sent(conversation)]
+        turns: list[tuple[int | None, Turn]] = [(self._turns.get(_key(turn)), turn) for turn in _sent(conversation)]
+        if live is not None:
+            turns.append((None, live))
         known = (self.window, bare, system, frame, draft_count, *(count for count, _turn in turns))
         if bare is None:
             bare = estimate(instructions)
@@ -105,7 +108,7 @@ class Ledger:
             self.answer_room,
             bare + (frame or 0),
             max(0, card),
-            [estimate(turn.question + turn.answer) if count is None else count for count, turn in turns],
+            [_estimate(turn) if count is None else count for count, turn in turns],
             estimate(draft) if draft_count is None else max(0, draft_count),
             exact=None not in known,
         )
@@ -122,6 +125,12 @@ class Ledger:
         self._systems.clear()
         self._asked.clear()
         self._frame = None
+
+
+def _estimate(turn: Turn) -> int:
+    """A guess at a turn; while it grows in steps, so that the meter is painted a few times a second at most."""
+    tokens = estimate(turn.question + turn.answer)
+    return tokens - tokens % LIVE_STEP if turn.live else tokens
 
 
 def _key(turn: Turn) -> tuple[int, int]:

@@ -57,7 +57,7 @@ async def test_followups_are_offered_and_known_in_their_place(screen, gateway):
         await it.ask(STEMI)
         await it.press("tab")
         assert it.chat.suggestions.has_focus
-        await it.press("1")
+        await it.press("enter")
         assert it.chat.draft == corpus.followups([STEMI])[0]
         assert it.chat.composer.has_focus
         turn = await it.ask(it.chat.draft)
@@ -204,7 +204,7 @@ async def test_what_is_typed_or_pasted_in_the_transcript_goes_into_the_question(
         it.app.post_message(events.Paste("5\x1b mmol/L"))
         await it.until(lambda: it.chat.draft == "尿酮5 mmol/L", 3)
         it.chat.transcript.focus()
-        await it.press("v")  # a key of the transcript stays one
+        await it.press("ctrl+u")  # a key of the transcript stays one
         assert it.app.screen is not it.chat
         await it.press("escape", "escape")
         assert it.chat.composer.has_focus
@@ -215,9 +215,9 @@ async def test_a_huge_paste_is_refused_with_its_count_and_the_draft_is_kept(scre
     async with screen(gateway.socket) as it:
         await it.connected()
         it.chat.set_draft("half a question")
-        it.chat.composer.post_message(events.Paste("word " * 40_000))
+        it.chat.composer.post_message(events.Paste("word " * 12_000))
         note = await it.until(lambda: next((n for n in it.notices if "Not pasted" in n), None))
-        assert "200,000 characters" in note
+        assert "60,000 characters" in note
         assert "8,192" in note
         assert "about" not in note  # it was counted
         assert it.chat.draft == "half a question"

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import ClassVar
 
-from textual import events
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, Vertical
@@ -15,7 +14,6 @@ from textual.widgets import Static
 from medgemma_tui.clinical.budget import BudgetPlan
 from medgemma_tui.i18n import _
 from medgemma_tui.protocol import Telemetry
-from medgemma_tui.safetext import clean
 from medgemma_tui.settings import Settings
 from medgemma_tui.tui.controller import Level
 from medgemma_tui.tui.conversation import Entry
@@ -120,13 +118,21 @@ class ChatScreen(Screen[None]):
         self.composer.set_draft(text)
         self.composer.focus()
 
-    def take_draft(self) -> None:
-        """The draft was sent: into the history with it."""
-        self.composer.take()
+    def accepted(self, text: str) -> None:
+        """What Enter took from the composer is being sent."""
+        self.composer.accepted(text)
+
+    def give_back(self, text: str) -> None:
+        """What was not sent, or was set aside, stands in the composer again, before what was typed since."""
+        self.composer.give_back(text)
+
+    def remember(self, text: str) -> None:
+        """A text that leaves the composer unsent stays in the history."""
+        self.composer.remember(text)
 
     def insert_pasted(self, text: str) -> None:
-        """A paste was found to fit."""
-        self.composer.insert_pasted(text)
+        """A long paste was found to fit."""
+        self.composer.insert_counted(text)
 
     def added(self, entry: Entry) -> None:
         """An entry came at the end."""
@@ -221,20 +227,13 @@ class ChatScreen(Screen[None]):
         at = next((index for index, place in enumerate(places) if place.has_focus), 0)
         places[(at + step) % len(places)].focus()
 
-    def on_key(self, event: events.Key) -> None:
-        """What is typed in another place and is no key there belongs to the question: a click must lose no text."""
-        if self.composer.has_focus or event.key in self.active_bindings:
-            return
-        if event.character is not None and event.is_printable:
-            event.stop()
-            self.composer.focus()
-            self.composer.insert_pasted(clean(event.character))
+    def take_typing(self) -> None:
+        """A character or a paste belongs to the question wherever the focus is: a click must lose no text.
 
-    def on_paste(self, event: events.Paste) -> None:
-        """The same for a paste."""
-        event.stop()
-        self.composer.focus()
-        self.composer.post_message(events.Paste(event.text))
+        The app calls this before it hands the event on, so that a burst stays in order.
+        """
+        if self.focused is not self.composer:
+            self.set_focus(self.composer)
 
     def on_descendant_focus(self) -> None:
         """The key bar speaks of the place that has the keyboard."""

@@ -1,4 +1,8 @@
-"""The composer: several lines, history, paste. Enter sends, Ctrl+J begins a new line."""
+"""The composer: several lines, history, paste. Enter sends, Ctrl+J begins a new line.
+
+What comes in one burst stays in order: Enter takes the text away at once, before the next key is looked at, and a
+paste is either put in at once or, where it is long, later at the place where the cursor was.
+"""
 
 from __future__ import annotations
 
@@ -12,6 +16,9 @@ from textual.widgets import TextArea
 
 from medgemma_tui.i18n import N_
 from medgemma_tui.safetext import clean
+
+COUNTED_PASTE_CHARS = 2000
+"""A paste longer than this is counted before it is let in."""
 
 
 class SafeTextArea(TextArea):
@@ -41,6 +48,12 @@ class SafeTextArea(TextArea):
         if event.character is not None and event.is_printable and not clean(event.character):
             event.stop()  # a paste without bracketing arrives as keys
             event.prevent_default()
+            return
+        for binding in self._bindings.key_to_bindings.get(event.key, ()):
+            # at once: Textual would bring it to the app first, behind what was typed after it
+            event.stop()
+            event.prevent_default()
+            await self.run_action(binding.action)
 
     async def _on_paste(self, event: events.Paste) -> None:
         event.stop()
@@ -58,14 +71,14 @@ class Composer(SafeTextArea):
     ]
 
     class Submitted(Message):
-        """Enter was pressed on a draft. The draft stays until the app takes it."""
+        """Enter was pressed on a draft, which left the composer. The app calls ``accepted`` or ``give_back``."""
 
         def __init__(self, text: str) -> None:
             self.text = text
             super().__init__()
 
     class Pasted(Message):
-        """Text was pasted; the app decides whether it fits and then calls ``insert_pasted``."""
+        """A long text was pasted; the app decides whether it fits and then calls ``insert_counted``."""
 
         def __init__(self, text: str) -> None:
             self.text = text
@@ -79,21 +92,31 @@ class Composer(SafeTextArea):
         self._sent: list[str] = []
         self._at: int | None = None  # place in the history, None on the draft itself
         self._draft = ""
+        self._unanswered = False  # a text was submitted and the app has not said yet what becomes of it
+        self._before_paste = ""  # what stood before the cursor when a long text was pasted
 
     # --- what the app calls ---
 
     def set_draft(self, text: str) -> None:
         """Replace the draft; the cursor goes to its end."""
+        if self._at is not None:  # what was being written when the history was opened
+            self.remember(self._draft)
+        self._replace(text)
+
+    def _replace(self, text: str) -> None:
         self._at = None
         self.load_text(text)
         self.move_cursor(self.document.end)
 
-    def take(self) -> str:
-        """Empty the composer, keep what was in it as the newest of the history, and return it."""
-        text = self.text
+    def accepted(self, text: str) -> None:
+        """The submitted text is taken: it is the newest of the history."""
+        self._unanswered = False
         self.remember(text)
-        self.set_draft("")
-        return text
+
+    def give_back(self, text: str) -> None:
+        """This text was not sent, or stood here before: in front of what was typed since."""
+        self._unanswered = False
+        self.set_draft(f"{text}\n{self.text}" if self.text else text)
 
     def remember(self, text: str) -> None:
         """Keep a text in the history, unless it is the newest already."""
@@ -101,14 +124,27 @@ class Composer(SafeTextArea):
             self._sent.append(text)
 
     def take_paste(self, text: str) -> None:
-        """Let the app decide."""
-        self.post_message(self.Pasted(text))
+        """One of usual size goes in before the next key is looked at; a long one the app has counted first."""
+        if len(text) <= COUNTED_PASTE_CHARS:
+            self.insert_pasted(text)
+        else:
+            self._before_paste = self.get_text_range(self.document.start, min(self.selection))
+            self.post_message(self.Pasted(text))
+
+    def insert_counted(self, text: str) -> None:
+        """A long paste was found to fit: it goes where the cursor was, before what was typed since."""
+        before, self._before_paste = self._before_paste, ""
+        if self.selection.is_empty and self.text.startswith(before):
+            self.insert(text, (before.count("\n"), len(before.rpartition("\n")[2])))
+        else:
+            self.insert_pasted(text)
 
     def wipe(self) -> None:
         """Forget draft, history and everything that could be undone."""
         self._sent.clear()
-        self._draft = ""
-        self.set_draft("")
+        self._draft = self._before_paste = ""
+        self._unanswered = False
+        self._replace("")
 
     # --- keys ---
 
@@ -116,7 +152,16 @@ class Composer(SafeTextArea):
         if event.key == "enter":
             event.stop()
             event.prevent_default()
-            self.post_message(self.Submitted(self.text))
+            self._submit()
+
+    def _submit(self) -> None:
+        text = self.text
+        if self._unanswered:  # a second Enter in the same burst: its text may not overtake the first
+            self.action_newline()
+        elif text.strip():
+            self._unanswered = True
+            self.set_draft("")
+            self.post_message(self.Submitted(text))
 
     def action_newline(self) -> None:
         """Begin a new line at the cursor."""
@@ -143,7 +188,7 @@ class Composer(SafeTextArea):
         if self._at + 1 < len(self._sent):
             self._show(self._at + 1)
         else:
-            self.set_draft(self._draft)
+            self._replace(self._draft)
 
     def _show(self, at: int) -> None:
         self.load_text(self._sent[at])

@@ -12,14 +12,11 @@ from textual.widgets.option_list import Option
 
 from medgemma_tui.i18n import N_, _
 
-NUMBERED = 9
-
 
 class Suggestions(OptionList):
-    """A list of questions. Enter or its number puts one into the composer."""
+    """A list of questions. Enter or a click puts one into the composer; letters and digits belong to the question."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        *(Binding(str(number), f"pick({number})", show=False) for number in range(1, NUMBERED + 1)),
         Binding("escape", "leave", N_("Back to the question"), show=False),
     ]
 
@@ -43,15 +40,10 @@ class Suggestions(OptionList):
             return
         self._questions = tuple(questions)
         self.clear_options()
-        self.add_options(Option(f"{n:>2}  {text}") for n, text in enumerate(self._questions, 1))
+        self.add_options(Option(text) for text in self._questions)
         self.display = bool(self._questions)
         if self._questions:
             self.highlighted = 0
-
-    def action_pick(self, number: int) -> None:
-        """Pick by number."""
-        if number <= len(self._questions):
-            self.post_message(self.Picked(self._questions[number - 1]))
 
     def action_leave(self) -> None:
         """Back to the composer."""

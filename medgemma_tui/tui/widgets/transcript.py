@@ -41,8 +41,8 @@ class Transcript(ScrollView, Inked, can_focus=True):
 
     COMPONENT_CLASSES: ClassVar[set[str]] = Inked.COMPONENT_CLASSES  # Textual looks at first bases only
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("left_square_bracket,p", "previous_turn", show=False),
-        Binding("right_square_bracket,n", "next_turn", show=False),
+        Binding("left", "previous_turn", show=False),
+        Binding("right", "next_turn", show=False),
         Binding("enter", "toggle_turn", show=False),
     ]
 
