@@ -6,7 +6,7 @@ Every failure is a ``ServiceError`` with the gateway's typed reason; none of htt
 from __future__ import annotations
 
 import secrets
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from types import TracebackType
@@ -100,7 +100,7 @@ class Client:
             )
         return _checked(ChatCompletion, response)
 
-    async def stream(self, request: ChatRequest) -> AsyncIterator[ChatChunk]:
+    async def stream(self, request: ChatRequest) -> AsyncGenerator[ChatChunk]:
         """The reply as it is written; the last chunk has ``usage``. Leaving the loop cancels the reply.
 
         Raises ServiceError, also when the stream ends without its last event.
@@ -151,9 +151,16 @@ class Client:
             raise
 
     async def forget(self) -> None:
-        """Drop this user's parked conversation and what the engine keeps of this client's conversation."""
+        """Drop this user's parked conversation and what the engine keeps of this client's: a new patient."""
+        await self._delete("/v1/session")
+
+    async def leave(self) -> None:
+        """Drop what the engine keeps of this client's conversation. A parked one stays: it is there to come back to."""
+        await self._delete("/v1/session?parked=keep")
+
+    async def _delete(self, path: str) -> None:
         async with _mapped():
-            response = await self._http.delete("/v1/session")
+            response = await self._http.delete(path)
         await _raise_for_status(response)
 
     async def _get(self, path: str, kind: type[_M]) -> _M:

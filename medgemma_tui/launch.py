@@ -130,8 +130,8 @@ def _remove_dead(parent: Path) -> None:
 async def service(settings: Settings) -> AsyncIterator[Client]:
     """A client of the gateway for commands without a screen, starting a private gateway where none is there.
 
-    A service that stays is told to forget the conversation at the end. Raises ServiceError ``not_started`` when a
-    private gateway does not come up, with the reason its log gives.
+    A service that stays is told to forget the conversation at the end, however that comes. Raises ServiceError
+    ``not_started`` when a private gateway does not come up, with the reason its log gives.
     """
     from medgemma_tui.client import Client, ServiceError
     from medgemma_tui.protocol import ErrorInfo
@@ -139,10 +139,12 @@ async def service(settings: Settings) -> AsyncIterator[Client]:
     existing = service_socket(settings)
     if existing is not None:
         async with Client(existing) as client:
-            yield client
-            with contextlib.suppress(ServiceError, TimeoutError):
-                async with asyncio.timeout(_LAST_WORDS_S):
-                    await client.forget()
+            try:
+                yield client
+            finally:
+                with contextlib.suppress(ServiceError, TimeoutError):
+                    async with asyncio.timeout(_LAST_WORDS_S):
+                        await client.leave()
         return
     with PrivateGateway(settings) as gateway:
         end = asyncio.get_running_loop().time() + STARTING_GRACE_S

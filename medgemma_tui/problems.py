@@ -57,7 +57,7 @@ _MODEL_PROBLEMS = {
 _ERRORS = {
     "loading": N_("The model is still loading. Nothing was lost; ask again in a moment."),
     "starting": N_("The model is starting. Nothing was lost; ask again in a moment."),
-    "queue_full": N_("Too many questions are waiting ({position} before yours). Yours was kept; send it again later."),
+    "queue_full": N_("Too many questions are waiting ({before} before yours). Yours was kept; send it again later."),
     "worker_lost": N_(
         "The model process stopped while it answered and is being restarted. What had been written is kept; "
         "ask again when the model is ready."
@@ -69,6 +69,17 @@ _ERRORS = {
     "too_large": N_("The text is too large to send. Nothing was sent and nothing was cut."),
     "forbidden": N_("This user may not use the service. Ask the box's staff to be added to the clinic's group."),
     "failed": N_("The model could not be kept running. The box's staff should look at the service's log."),
+    "shutting_down": N_("The service is being stopped. What had been written is kept; ask again when it is back."),
+}
+
+_TOO_LONG = {  # by what is known of the length
+    "count": N_(
+        "The text is {count} tokens long and the context window takes {limit}. Nothing was sent and nothing was cut."
+    ),
+    "at_least": N_(
+        "The text is at least {at_least} tokens long and the context window takes {limit}. "
+        "Nothing was sent and nothing was cut."
+    ),
 }
 
 _MEMORY = {  # by the code beside ``out_of_memory``
@@ -106,10 +117,14 @@ def sentence(error: ErrorInfo) -> str:
         return told or clean_line(error.message) or _("The model cannot be loaded.")
     if error.type == "not_started":
         return _("The service on this box could not be started: {detail}").format(detail=clean_line(error.message))
+    params = error.params or {}
     known = _known(error.type, error.code)
+    if error.code == "context_length_exceeded" and "limit" in params:
+        known = next((_TOO_LONG[name] for name in _TOO_LONG if name in params), known)
     if known is None:
         return _("The service refused: {message}").format(message=clean_line(error.message))
-    return _(known).format(position=error.position if error.position is not None else "?")
+    before = {} if error.position is None else {"before": str(error.position - 1)}
+    return _filled(known, {**params, **before})
 
 
 def health_sentence(health: Health) -> str:
@@ -131,7 +146,12 @@ def health_sentence(health: Health) -> str:
 def _known(reason: str, code: str | int | None) -> str | None:
     """The sentence, not yet translated, for a reason of the wire and its code."""
     general = _ERRORS.get(reason)
-    return _MEMORY.get(str(code), general) if reason == "out_of_memory" else general
+    return _MEMORY.get(str(code), general) if reason == "out_of_memory" else _ERRORS.get(str(code), general)
+
+
+def _filled(sentence: str, values: dict[str, str]) -> str:
+    """The sentence in the language in use; its values are made safe, one that is not known is a question mark."""
+    return _(sentence).format_map(defaultdict(lambda: "?", {name: clean_line(text) for name, text in values.items()}))
 
 
 def model_sentence(code: str, params: dict[str, str]) -> str:
@@ -139,7 +159,7 @@ def model_sentence(code: str, params: dict[str, str]) -> str:
     known = _MODEL_PROBLEMS.get(code)
     if known is None:
         return ""
-    return _(known).format_map(defaultdict(lambda: "?", {name: clean_line(value) for name, value in params.items()}))
+    return _filled(known, params)
 
 
 def finish_sentence(reason: str) -> str:
@@ -148,6 +168,17 @@ def finish_sentence(reason: str) -> str:
         return ""
     known = _FINISHES.get(reason)
     return _(known) if known else _("Ended: {reason}").format(reason=clean_line(reason))
+
+
+def no_answer() -> str:
+    """The sentence for a reply that ended before its answer began."""
+    return _("There is no answer: the reply ended before one began. Allow more tokens, or less reasoning.")
+
+
+def finish_exit_code(reason: str, answer: str) -> ExitCode:
+    """The exit code of a whole reply: OK where it holds an answer that may be read."""
+    spoilt = not answer.strip() or reason in ("repetition", "non_finite")
+    return ExitCode.FAILED if spoilt else ExitCode.OK
 
 
 def progress_sentence(progress: Progress) -> str:
@@ -185,4 +216,7 @@ def exit_code(error: ErrorInfo) -> ExitCode:
         "worker_lost": ExitCode.SERVICE_LOST,
         "failed": ExitCode.SERVICE_LOST,
         "not_started": ExitCode.SERVICE_LOST,
+        "shutting_down": ExitCode.SERVICE_LOST,
+        "forbidden": ExitCode.SERVICE_LOST,
+        "cancelled": ExitCode.INTERRUPTED,
     }.get(error.type, ExitCode.FAILED)

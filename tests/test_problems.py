@@ -7,6 +7,8 @@ from string import Formatter
 import pytest
 
 from medgemma_tui import problems
+from medgemma_tui.exits import ExitCode
+from medgemma_tui.http_errors import prompt_too_long
 from medgemma_tui.model_dir import _MESSAGES
 from medgemma_tui.protocol import ErrorInfo, Health
 from medgemma_tui.worker.faults import OutOfMemory, memory_code
@@ -45,3 +47,27 @@ def test_every_value_of_a_problem_with_the_model_is_told(code):
 
 def test_every_way_a_model_directory_fails_has_its_sentence():
     assert set(problems._MODEL_PROBLEMS) == set(_MESSAGES)
+
+
+def test_a_code_says_more_than_its_type() -> None:
+    error = prompt_too_long(12345, 8191)
+    info = ErrorInfo(type=error.type, message="", code=error.code, params=error.params)
+    assert "12,345" in problems.sentence(info)
+    assert "8,191" in problems.sentence(info)
+    bound = prompt_too_long(99, 9, at_least=True)
+    assert "at least 99" in bound.message
+    assert "99" in problems.sentence(ErrorInfo(type="too_large", message="", code=bound.code, params=bound.params))
+    bare = ErrorInfo(type="BadRequestError", message="x", code="context_length_exceeded")  # vLLM's
+    assert "?" not in problems.sentence(bare)
+
+
+def test_a_full_queue_counts_those_before() -> None:
+    told = problems.sentence(ErrorInfo(type="queue_full", message="", code="queue_full", position=34))
+    assert "33" in told
+    assert "34" not in told
+
+
+def test_a_service_that_ends_is_a_lost_one() -> None:
+    info = ErrorInfo(type="shutting_down", message="x")
+    assert problems.exit_code(info) == ExitCode.SERVICE_LOST
+    assert "x" not in problems.sentence(info).split()

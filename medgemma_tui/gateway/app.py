@@ -159,8 +159,15 @@ class Application:
         return _json(self._sessions.get(_peer(request).uid))
 
     async def _delete_session(self, request: Request) -> Response:
-        """Forget the parked conversation, and have the worker forget what it keeps of this owner's."""
-        self._sessions.drop(_peer(request).uid)
+        """Forget the parked conversation, and have the worker forget what it keeps of this owner's.
+
+        With ``?parked=keep`` the parked one stays: it is the user's, the other this client's, which leaves.
+        """
+        parked = request.query_params.get("parked", "drop")
+        if parked not in ("drop", "keep"):
+            raise ApiError(400, "invalid_request_error", "parked: may be drop or keep", param="parked")
+        if parked == "drop":
+            self._sessions.drop(_peer(request).uid)
         if not self._gateway.settings.uses_engine:
             try:
                 answer = await self._upstream.call("DELETE", "/v1/session", owner=_owner(request), timeout_s=5.0)

@@ -210,6 +210,7 @@ def engine_error(status: int, info: ErrorInfo, retry_after_s: int | None = None)
         param=info.param,
         position=info.position,
         percent=info.percent,
+        params=info.params,
         retry_after_s=retry_after_s,
     )
 

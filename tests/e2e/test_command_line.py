@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+import re
+import shutil
+import signal
+import socketserver
 import subprocess
 import sys
+import threading
+import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Protocol
 
 import pytest
+from gateway_running import short_directory
 
 from medgemma_tui.demo import corpus
 
@@ -35,6 +44,14 @@ def run(
         timeout=timeout,
         env={**environment, "LANG": "en_US.UTF-8", **(env or {})},
     )
+
+
+@pytest.fixture
+def short() -> Iterator[Path]:
+    """A directory with a name short enough for sockets."""
+    directory = short_directory()
+    yield directory
+    shutil.rmtree(directory)
 
 
 def test_ask_answers_on_stdout_and_reasons_on_stderr(gateway: Gateway) -> None:
@@ -63,6 +80,125 @@ def test_ask_json_is_one_object_with_every_field(gateway: Gateway) -> None:
     assert usage["answer_tokens"] > 0
     assert usage["time_to_first_token"] > 0
     assert usage["tokens_per_second"] > 0
+
+
+@contextlib.contextmanager
+def service(tmp_path: Path, chat: bytes, silent: bool = False) -> Iterator[tuple[Path, list[str]]]:
+    """A service that answers a question with these events and hangs up, or falls ``silent``; and what it was asked."""
+    asked: list[str] = []
+
+    class Handler(socketserver.StreamRequestHandler):
+        def handle(self) -> None:
+            head = self.rfile.readline().decode().split()
+            if not head:
+                return
+            length = 0
+            while (line := self.rfile.readline().strip()) != b"":
+                if line.lower().startswith(b"content-length:"):
+                    length = int(line.split(b":")[1])
+            self.rfile.read(length)
+            asked.append(" ".join(head[:2]))
+            if head[1] == "/v1/models":
+                body = b'{"data":[{"id":"m","demo":true}]}'
+                self.wfile.write(
+                    b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: %d\r\n\r\n" % len(body) + body
+                )
+            elif head[0] == "DELETE":
+                self.wfile.write(b"HTTP/1.1 204 No Content\r\nConnection: close\r\n\r\n")
+            else:
+                self.wfile.write(
+                    b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nConnection: close\r\n\r\n" + chat
+                )
+                if silent:
+                    self.rfile.read(1)  # until it is hung up
+
+    class Server(socketserver.ThreadingMixIn, socketserver.UnixStreamServer):
+        daemon_threads = True
+
+    path = tmp_path / "s.sock"
+    with Server(str(path), Handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        try:
+            yield path, asked
+        finally:
+            server.shutdown()
+
+
+def events(*chunks: str) -> bytes:
+    return "".join(f"data: {chunk}\n\n" for chunk in chunks).encode()
+
+
+def delta(text: str = "", reasoning: str = "", finish: str = "") -> str:
+    choice = {"delta": {"content": text, "reasoning": reasoning}, "finish_reason": finish or None}
+    return json.dumps({"choices": [choice]})
+
+
+LOST = '{"error":{"type":"worker_lost","message":"gone","code":"worker_lost"}}'
+
+
+def test_a_reply_that_breaks_off_is_printed_as_far_as_it_came(short: Path) -> None:
+    with service(short, events(delta(reasoning="why"), delta("half an"), delta(" answer"), LOST)) as (path, asked):
+        done = run("ask", "--lang", "en", "--socket", str(path), "x")
+        assert (done.returncode, done.stdout) == (5, "half an answer\n")
+        assert "is being restarted" in done.stderr
+        assert "DEMO, NOT MEDICAL" in done.stderr
+        assert asked[-1] == "DELETE /v1/session?parked=keep"
+        done = run("ask", "--json", "--lang", "en", "--socket", str(path), "x")
+        told = json.loads(done.stdout)
+        assert (told["error"]["type"], told["answer"], told["reasoning"]) == ("worker_lost", "half an answer", "why")
+
+
+def test_an_interrupted_question_is_forgotten_by_the_service(short: Path) -> None:
+    with service(short, events(delta("half")), silent=True) as (path, asked):
+        process = subprocess.Popen(
+            [sys.executable, "-m", "medgemma_tui", "ask", "--socket", str(path), "--lang", "en", "x"],
+            stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        )  # fmt: skip
+        deadline = time.monotonic() + 60
+        while "GET /v1/models" not in asked and time.monotonic() < deadline:
+            time.sleep(0.02)
+        time.sleep(0.5)
+        process.send_signal(signal.SIGINT)
+        out, err = process.communicate(timeout=60)
+        assert (process.returncode, out) == (130, "half\n"), err
+        assert "Stopped by you" in err
+        assert "Traceback" not in err
+        assert asked[-1] == "DELETE /v1/session?parked=keep"
+
+
+@pytest.mark.parametrize(
+    ("finish", "answer", "code", "said"),
+    [
+        ("stop", "yes", 0, "DEMO"),
+        ("length", "yes, bu", 0, "may be incomplete"),
+        ("length", "", 1, "There is no answer"),
+        ("stop", " ", 1, "There is no answer"),
+        ("repetition", "a a a", 1, "loop"),
+        ("non_finite", "a", 1, "invalid"),
+    ],
+)
+def test_an_answer_that_is_none_is_no_success(short: Path, finish: str, answer: str, code: int, said: str) -> None:
+    with service(short, events(delta(answer), delta(finish=finish), "[DONE]")) as (path, _asked):
+        done = run("ask", "--lang", "en", "--socket", str(path), "x")
+        assert done.returncode == code, done.stderr
+        assert said in done.stderr
+
+
+def test_json_is_utf_8_in_every_locale(short: Path) -> None:
+    with service(short, events(delta("血钾"), delta(finish="stop"), "[DONE]")) as (path, _asked):
+        done = subprocess.run(
+            [sys.executable, "-m", "medgemma_tui", "ask", "--json", "--socket", str(path), "x"],
+            capture_output=True,
+            timeout=60,
+            env={**os.environ, "LC_ALL": "POSIX", "PYTHONCOERCECLOCALE": "0", "PYTHONUTF8": "0"},
+        )
+        assert json.loads(done.stdout.decode("utf-8"))["answer"] == "血钾"
+
+
+def test_a_prompt_that_is_too_long_is_told_with_its_length(gateway: Gateway) -> None:
+    done = run("ask", "--lang", "en", "--socket", str(gateway.socket), "-", stdin="血压 " * 20_000)
+    assert done.returncode == 1
+    assert re.search(r"is \d\d,\d{3} tokens long and the context window takes 8,191", done.stderr), done.stderr
 
 
 def test_ask_reads_the_question_from_stdin_and_tells_that_the_demo_does_not_know_it(gateway: Gateway) -> None:

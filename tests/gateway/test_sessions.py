@@ -22,6 +22,9 @@ def test_a_conversation_is_parked_fetched_and_forgotten(stubbed):
     assert stubbed.gateway.metrics()[("medgemma_parked_sessions", ())] == 1
     http.put("/v1/session", json={"payload": "second"})
     assert http.get("/v1/session").json()["payload"] == "second"
+    assert http.delete("/v1/session?parked=keep").status_code == 204
+    assert http.get("/v1/session").json()["payload"] == "second"
+    assert http.delete("/v1/session?parked=perhaps").json()["error"]["param"] == "parked"
     assert http.delete("/v1/session").status_code == 204
     assert http.get("/v1/session").status_code == 404
     assert stubbed.engine.seen()["forgotten"] == []  # another engine has no such call
