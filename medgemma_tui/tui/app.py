@@ -12,12 +12,12 @@ from pathlib import Path, PurePath
 from time import monotonic
 from typing import ClassVar
 
+from textual import events
 from textual.app import App
 from textual.binding import Binding, BindingType
 
 from medgemma_tui import i18n, problems
 from medgemma_tui.clinical.budget import BudgetPlan
-from medgemma_tui.demo import corpus
 from medgemma_tui.i18n import _
 from medgemma_tui.protocol import Telemetry
 from medgemma_tui.safetext import clean, clean_line
@@ -115,6 +115,20 @@ class MedgemmaApp(App[None]):
             print(text, file=sys.__stderr__)
         self._exit_renderables.clear()
 
+    # --- keys in the order they were typed ---
+
+    async def on_event(self, event: events.Event) -> None:
+        """What is typed or pasted outside the composer goes there, and nothing typed behind it overtakes it."""
+        typed = isinstance(event, events.Paste) or (isinstance(event, events.Key) and event.is_printable)
+        if typed and not event.is_forwarded and self.screen is self.chat:
+            self.chat.take_typing()
+        await super().on_event(event)
+
+    def action_in_turn(self, action: str) -> None:
+        """Run a command when the keys before it have been dealt with: they wait in the focused place's own queue."""
+        place = self.chat.focused or self.chat
+        place.call_later(self.run_action, f"app.{action}")
+
     # --- what the link tells ---
 
     def on_connected(self, message: messages.Connected) -> None:
@@ -130,7 +144,7 @@ class MedgemmaApp(App[None]):
         self.telemetry = None
         self._failure = problems.sentence(message.error)
         self.final_code = message.exit_code or 0
-        self.controller.service_ready(ready=False, demo=self._is_demo)
+        self.controller.service_ready(ready=False, demo=self._is_demo, model=self._model_id)
         self._show_state()
 
     def on_health_arrived(self, message: messages.HealthArrived) -> None:
@@ -138,7 +152,8 @@ class MedgemmaApp(App[None]):
         self.state = replace(self.state, health=message.health, model=message.model or self.state.model)
         if message.model is not None:
             self.controller.window_known(message.model.max_model_len)
-        self.controller.service_ready(ready=message.health.reason == "ready", demo=self._is_demo)
+        ready = message.health.reason == "ready"
+        self.controller.service_ready(ready=ready, demo=self._is_demo, model=self._model_id)
         self.chat.welcome.show(self._is_demo)
         self.chat.offer()
         self._show_state()
@@ -176,7 +191,7 @@ class MedgemmaApp(App[None]):
 
     def on_composer_submitted(self, message: Composer.Submitted) -> None:
         """Enter."""
-        self.controller.submit()
+        self.controller.submit(message.text)
 
     def on_composer_pasted(self, message: Composer.Pasted) -> None:
         """A paste."""
@@ -205,12 +220,12 @@ class MedgemmaApp(App[None]):
     def _is_demo(self) -> bool:
         return self.state.model.demo if self.state.model is not None else self.state.demo
 
+    @property
+    def _model_id(self) -> str:
+        return self.state.model.id if self.state.model is not None else ""
+
     def _offers(self) -> list[str]:
-        """Questions to suggest: the demo's own at the start, then what may follow; none for a real model."""
-        if not self._is_demo or self.controller.conversation.live_turn is not None:
-            return []
-        asked = [turn.question for turn in self.controller.conversation.turns]
-        return corpus.followups(asked) if asked else corpus.suggestions(i18n.language())
+        return self.controller.offers(i18n.language())
 
     def _show_state(self) -> None:
         if not self.chat.is_mounted:

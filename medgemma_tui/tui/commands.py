@@ -26,11 +26,9 @@ class Screen(MedgemmaApp):
     _system: dialogs.Reader | None = None
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
-        """Keys of the transcript count there only; Ctrl+D leaves only where there is nothing to delete."""
-        if action in ("raw", "copy"):
-            return not self.chat.composer.has_focus
-        if action == "quit_if_empty":
-            return not self.chat.composer.has_focus or not self.chat.draft
+        """Ctrl+D leaves only where there is nothing to delete."""
+        if action == "in_turn" and parameters == ("quit_if_empty",):
+            return self.chat.focused is not self.chat.composer or not self.chat.draft
         return super().check_action(action, parameters)
 
     # --- windows ---
@@ -169,5 +167,8 @@ class Screen(MedgemmaApp):
             self.exit()
 
     def action_quit_if_empty(self) -> None:
-        """Ctrl+D with nothing to delete."""
-        self.action_quit_asked()
+        """Ctrl+D; with nothing to delete it leaves."""
+        if self.chat.focused is self.chat.composer and self.chat.draft:  # typed in the same burst
+            self.chat.composer.action_delete_right()
+        else:
+            self.action_quit_asked()

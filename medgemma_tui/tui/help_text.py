@@ -26,17 +26,16 @@ _PLACES: dict[str, tuple[str, tuple[tuple[str, str], ...]]] = {
         N_("You are in the transcript"),
         (
             ("Up, Down, PgUp, PgDn, Home, End", N_("scroll; End follows the answer again")),
-            ("[ ]  p n", N_("select the turn before or after")),
+            ("Left, Right", N_("select the turn before or after")),
             ("Enter", N_("show or hide the reasoning of the selected turn alone")),
-            ("v  c", N_("raw text; copy to your terminal's clipboard")),
-            ("Tab", N_("back to the question")),
+            ("Ctrl+U, Ctrl+Y", N_("raw text; copy to your terminal's clipboard")),
+            ("Tab", N_("back to the question; what you type goes there too")),
         ),
     ),
     "suggestions": (
         N_("You are in the suggestions"),
         (
             ("Up, Down, Enter", N_("put one into the question; Enter there sends it")),
-            ("1 - 9", N_("the same by number")),
             ("Esc", N_("back to the question")),
         ),
     ),

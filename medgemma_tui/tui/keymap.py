@@ -63,8 +63,11 @@ COMMANDS: tuple[Command, ...] = (
         "edit", "edit_last", "f8,ctrl+l", N_("Edit question"),
         N_("Edit the last question; its answer is replaced when you send"),
     ),
-    Command("raw", "raw", "v", N_("Raw text"), N_("The message letter for letter"), "transcript", bar=9),
-    Command("copy", "copy", "c", N_("Copy"), N_("Send the message to your terminal's clipboard"), "transcript", bar=9),
+    Command("raw", "raw", "ctrl+u", N_("Raw text"), N_("The message letter for letter"), "transcript", bar=9),
+    Command(
+        "copy", "copy", "ctrl+y", N_("Copy"),
+        N_("Send the message to your terminal's clipboard"), "transcript", bar=9,
+    ),
     Command("language", "language", "f9,ctrl+backslash", N_("Language"), N_("中文 / English")),
     Command("quit", "quit_asked", "f10", N_("Quit"), N_("Leave; asks first if there is a conversation"), bar=10),
     Command("quit.empty", "quit_if_empty", "ctrl+d", N_("Quit"), N_("Leave, when the draft is empty")),
@@ -97,15 +100,22 @@ def bindings() -> list[BindingType]:
     return [
         Binding(
             command.keys,
-            f"app.{command.action}",
+            f"app.in_turn('{command.action}')" if _first(command) else f"app.{command.action}",
             command.label,
             id=command.id,
             show=False,
-            # before the composer's own keys: ctrl+c copies there, ctrl+d deletes, f7 selects
-            priority=command.id in _FIRST or re.match(r"f\d", command.keys) is not None,
+            priority=_first(command),
         )
         for command in COMMANDS
     ]
+
+
+def _first(command: Command) -> bool:
+    """Whether a key comes before the composer's own (ctrl+c copies there, ctrl+d deletes, f7 selects).
+
+    It then comes before what was typed just now, too; the action ``in_turn`` puts that right.
+    """
+    return command.id in _FIRST or re.match(r"f\d", command.keys) is not None
 
 
 def keys_of(command: Command, overrides: Mapping[str, str]) -> list[str]:

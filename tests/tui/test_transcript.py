@@ -166,7 +166,6 @@ async def test_other_profiles_say_the_same(profile: str) -> None:
         assert text.isascii()
 
 
-@pytest.mark.parametrize("size", [(20, 8), (24, 24), (80, 24), (200, 60)])
 async def test_signs_of_an_answer_are_ascii_where_the_terminal_is() -> None:
     made = turn("≥ 38 °C?", "**150–300 mg**, ≤ 5 μg\n– 2×`10⁹`/L\n\n|a|\n|-|\n|→|", reasoning="1. ≥ 90")
     text = await shown(made, profile="ascii", trace=True)
@@ -176,6 +175,7 @@ async def test_signs_of_an_answer_are_ascii_where_the_terminal_is() -> None:
     assert "150–300 mg" in await shown(made)
 
 
+@pytest.mark.parametrize("size", [(20, 8), (24, 24), (80, 24), (200, 60)])
 async def test_every_size_shows_everything_once(size: tuple[int, int]) -> None:
     answer = "| a | b |\n|---|---|\n| 长长长长长长长长长长 | x |\n\n" + "y" * 300 + "\n\n" + "末尾"
     text = await shown(turn("q" * 100, answer), size=size)
@@ -298,20 +298,20 @@ async def test_selection_and_own_trace() -> None:
             app.transcript.append(each)
         await settled(pilot)
         app.transcript.focus()
-        await pilot.press("p")
+        await pilot.press("left")
         assert app.transcript.selected is turns[-1]
-        await pilot.press("left_square_bracket", "enter")
+        await pilot.press("left", "enter")
         assert app.transcript.selected is turns[-2]
         await settled(pilot)
         text = "\n".join(app.screen_text())
         assert text.count("▌ You") == 1
         assert text.count("│ 1. thought") == 1
         for _ in range(10):
-            await pilot.press("p")
+            await pilot.press("left")
         assert app.transcript.selected is turns[0]
         await settled(pilot)
         assert "question 0" in "\n".join(app.screen_text()[:3])
-        await pilot.press("n")
+        await pilot.press("right")
         assert app.transcript.selected is turns[1]
         assert app.heard[-1] is turns[1]
         app.transcript.remove_entry(turns[1])
