@@ -77,7 +77,7 @@ async def test_three_statements_are_measured(screen, gateway):
     async with screen(gateway.socket, size=(200, 36)) as it:
         await it.connected()
         await it.until(lambda: "0 network sockets (screen, gateway, worker)" in it.text())
-        assert "DEMO, NOT MEDICAL · nf4" in it.text()
+        assert "DEMO, NOT MEDICAL · loaded, nf4" in it.text()
         assert "OK" not in it.text().splitlines()[-2].partition("Model:")[0] or it.app.telemetry.gpus
 
 
