@@ -42,7 +42,7 @@ class ApiError(Exception):
         self.status = status
         self.type = type_
         self.message = message
-        self.code = code
+        self.code = code or type_
         self.param = param
         self.position = position
         self.percent = percent
@@ -85,7 +85,8 @@ def invalid_body(error: ValidationError) -> ApiError:
     problems = error.errors(include_url=False, include_context=False, include_input=False)
     if problems[0]["type"] == "json_invalid":
         return ApiError(400, "invalid_request_error", "the body is not valid JSON", code="invalid_json")
-    lines = [f"{_field(item['loc']) or 'body'}: {_rule(item['type'], item['msg'])}" for item in problems[:3]]
+    fields = [_field(item["loc"], own=item["type"] == "extra_forbidden") or "body" for item in problems[:3]]
+    lines = [f"{name}: {_rule(item['type'], item['msg'])}" for name, item in zip(fields, problems, strict=False)]
     if len(problems) > 3:
         lines.append(f"and {len(problems) - 3} more")
     return ApiError(
@@ -93,16 +94,21 @@ def invalid_body(error: ValidationError) -> ApiError:
         "invalid_request_error",
         "; ".join(lines),
         code=problems[0]["type"],
-        param=_field(problems[0]["loc"]) or None,
+        param=None if fields[0] == "body" and not problems[0]["loc"] else fields[0],
     )
 
 
-def _field(loc: tuple[int | str, ...]) -> str:
-    """``messages.0.role`` without the names pydantic gives to a union's branches (``str``, ``list[str]``)."""
+def _field(loc: tuple[int | str, ...], *, own: bool) -> str:
+    """``messages.0.role`` without the names pydantic gives to a union's branches (``str``, ``list[str]``).
+
+    ``own``: the last part is the client's own word, whatever it looks like.
+    """
     return ".".join(
         str(part)
-        for part in loc
-        if isinstance(part, int) or not (part in ("str", "int", "float", "bool") or "[" in part or "(" in part)
+        for at, part in enumerate(loc, 1)
+        if isinstance(part, int)
+        or (own and at == len(loc))
+        or not (part in ("str", "int", "float", "bool") or "[" in part or "(" in part)
     )
 
 

@@ -1,7 +1,8 @@
 """Who may ask now, who waits, and in which order: fair between users, bounded, and told its position.
 
-At most ``slots`` requests are with the engine; at most ``queue_limit`` wait here. Users take turns: one user's
-pile of questions delays each of another's by one at most.
+At most ``slots`` requests are with the engine; at most ``queue_limit`` wait here, but for those of users who have
+nothing else waiting: one user's pile locks nobody out (connections are limited, so the queue is). Users take turns:
+one user's pile of questions delays each of another's by one at most.
 """
 
 from __future__ import annotations
@@ -64,12 +65,12 @@ class Admission:
         """Join the queue; leaving the block leaves the queue or gives the place at the engine back.
 
         Raises ApiError: 503 where the model is not ready and the request does not want to wait for it (or waiting
-        is no use), 429 where the queue is full.
+        is no use), 429 where the queue is full and one of this user's waits already.
         """
         if not self._board.ready and (not patient or self._board.final):
             raise self._board.refusal()
         free = self._board.ready and not self._waiting and len(self._active) < self._slots
-        if not free and len(self._waiting) >= self._limit:
+        if not free and len(self._waiting) >= self._limit and any(other.uid == uid for other in self._waiting):
             raise self._full()
         self._numbers += 1
         ticket = Ticket(uid, patient, self._numbers)

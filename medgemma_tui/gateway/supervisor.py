@@ -28,8 +28,8 @@ _ASK_S = 2.0
 
 @dataclass(frozen=True, slots=True)
 class Timing:
-    """Seconds. ``start_s``: until the first answer (importing torch from a cold disk takes its time);
-    ``hang_s``: between two answers after that; ``end_s``: from SIGTERM to SIGKILL."""
+    """Seconds. ``start_s``: between two answers until the model is ready (importing torch and reading weights from a
+    cold disk take their time); ``hang_s``: between two after that; ``end_s``: from SIGTERM to SIGKILL."""
 
     start_s: float = 180.0
     hang_s: float = 20.0
@@ -48,7 +48,11 @@ class Command:
 
 
 class RestartBudget:
-    """At most ``limit`` restarts within ``window_s`` seconds, each after twice the delay of the one before it."""
+    """At most ``limit`` restarts within ``window_s`` seconds, each after twice the delay of the one before it.
+
+    Lives that never became ready are counted however long they took, until one does: a worker that fails slowly
+    would be started for ever.
+    """
 
     FIRST_S = 0.5
     MOST_S = 30.0
@@ -58,15 +62,19 @@ class RestartBudget:
         self._window_s = window_s
         self._clock = clock
         self._times: deque[float] = deque()
+        self._in_vain = 0
 
-    def take(self) -> float | None:
+    def take(self, *, was_ready: bool = True) -> float | None:
         """Seconds to wait before the next restart, which is counted; None where the budget is used up."""
         now = self._clock()
+        self._in_vain = 0 if was_ready else self._in_vain + 1
+        if self._in_vain > self._limit:
+            return None
         while self._times and now - self._times[0] >= self._window_s:
             self._times.popleft()
         if len(self._times) >= self._limit:
             return None
-        delay = min(self.MOST_S, self.FIRST_S * 2 ** len(self._times))
+        delay = min(self.MOST_S, self.FIRST_S * 2 ** max(len(self._times), self._in_vain - 1))
         self._times.append(now)
         return float(delay)
 
@@ -99,6 +107,7 @@ class Supervisor:
         self._timing = timing or Timing()
         self._process: asyncio.subprocess.Process | None = None
         self._restarts = 0
+        self._was_ready = False
 
     @property
     def pid(self) -> int | None:
@@ -114,7 +123,7 @@ class Supervisor:
                     log.error("the model is not valid: %s", end.detail)
                     self._put_end(end)
                     return ExitCode.MODEL_INVALID
-                delay = self._budget.take()
+                delay = self._budget.take(was_ready=self._was_ready)
                 if delay is None:
                     log.error("%s; the restart budget is used up", end.detail)
                     detail = f"{end.detail}; it was restarted {self._restarts} times and is given up"
@@ -131,6 +140,7 @@ class Supervisor:
     async def _live(self) -> _End:
         """One life of the worker, from its start to its end."""
         self._board.put(Health(status="not_ready", reason="starting", restarts=self._restarts))
+        self._was_ready = False
         try:
             await asyncio.to_thread(self._check)
         except ModelDirError as error:
@@ -171,6 +181,7 @@ class Supervisor:
         """Put the worker's health on the board until it hangs."""
         while not watch.hung:
             health = await watch.ask()
+            self._was_ready = watch.was_ready
             if health is not None:
                 # A worker that has failed is about to end, and to be started again: it is we who give up.
                 reason = "worker_lost" if health.reason == "failed" else health.reason
@@ -215,6 +226,7 @@ class _Watch:
         self._timing = timing
         self._heard_at = time.monotonic()
         self.last: Health | None = None
+        self.was_ready = False
         self._upstream = Upstream(socket)
 
     @property
@@ -225,7 +237,7 @@ class _Watch:
     @property
     def hung(self) -> bool:
         """True once the worker has been silent for too long."""
-        return self.silent_s > (self._timing.start_s if self.last is None else self._timing.hang_s)
+        return self.silent_s > (self._timing.hang_s if self.was_ready else self._timing.start_s)
 
     async def ask(self) -> Health | None:
         """Its health now; None where it does not answer, or not in our words."""
@@ -235,6 +247,7 @@ class _Watch:
         except (EngineUnreachable, EngineLost, ValidationError):
             return None
         self._heard_at = time.monotonic()
+        self.was_ready = self.was_ready or self.last.status == "ok"
         return self.last
 
 
@@ -246,5 +259,13 @@ def _verdict(code: int, last: Health | None) -> _End:
     if code == ExitCode.OUT_OF_MEMORY:
         return _End("out_of_memory", told or "the worker ran out of memory", last)
     if code < 0:
-        return _End("worker_lost", f"the worker was ended by {signal.Signals(-code).name}", last)
+        return _End("worker_lost", f"the worker was ended by {_signal_name(-code)}", last)
     return _End("worker_lost", f"the worker ended with exit code {code}", last)
+
+
+def _signal_name(number: int) -> str:
+    """SIGKILL …; most real-time signals have no name."""
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return f"signal {number}"

@@ -8,11 +8,12 @@ from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from pydantic import BaseModel, JsonValue, TypeAdapter, ValidationError
+from pydantic import BaseModel, JsonValue, TypeAdapter, ValidationError, ValidationInfo, field_validator
 
 from medgemma_tui.gateway.exchange import Broken, Exchange, NotConnected, exchange
 from medgemma_tui.http_errors import ApiError
 from medgemma_tui.protocol import ChatRequest, ErrorBody, ErrorInfo, Reply, StreamOptions, Usage
+from medgemma_tui.protocol.base import null_is_default
 
 MAX_REPLY_BYTES = 16 * 1024 * 1024
 """The largest whole reply, and the largest single event, taken from an engine."""
@@ -55,6 +56,11 @@ class _Body(Reply):
     usage: Usage | None = None
     progress: JsonValue = None
     error: ErrorInfo | None = None
+
+    @field_validator("choices", mode="before")
+    @classmethod
+    def _null(cls, value: JsonValue, info: ValidationInfo) -> JsonValue:
+        return null_is_default(cls, value, info)
 
 
 @dataclass(frozen=True, slots=True)

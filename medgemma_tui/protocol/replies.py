@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import JsonValue
+from pydantic import Field, JsonValue, ValidationInfo, field_validator
 
-from medgemma_tui.protocol.base import Reply
+from medgemma_tui.protocol.base import Reply, null_is_default
 
 
 class PromptDetails(Reply):
@@ -14,11 +14,21 @@ class PromptDetails(Reply):
 
     cached_tokens: int = 0
 
+    @field_validator("*", mode="before")
+    @classmethod
+    def _null(cls, value: JsonValue, info: ValidationInfo) -> JsonValue:
+        return null_is_default(cls, value, info)
+
 
 class CompletionDetails(Reply):
     """Of the completion's tokens, those of the trace."""
 
     reasoning_tokens: int = 0
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _null(cls, value: JsonValue, info: ValidationInfo) -> JsonValue:
+        return null_is_default(cls, value, info)
 
 
 class Usage(Reply):
@@ -34,6 +44,11 @@ class Usage(Reply):
     tokens_per_second: float | None = None
     queue_seconds: float | None = None
     trace_closed: Literal["model", "budget", "repetition", "skipped", "never"] = "never"
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _null(cls, value: JsonValue, info: ValidationInfo) -> JsonValue:
+        return null_is_default(cls, value, info)
 
 
 class Delta(Reply):
@@ -70,6 +85,11 @@ class ChatChunk(Reply):
     choices: list[ChunkChoice] = []
     usage: Usage | None = None
     progress: Progress | None = None
+
+    @field_validator("choices", mode="before")
+    @classmethod
+    def _null(cls, value: JsonValue, info: ValidationInfo) -> JsonValue:
+        return null_is_default(cls, value, info)
 
 
 class AssistantMessage(Reply):
@@ -173,7 +193,8 @@ class ErrorInfo(Reply):
 
     type: str
     message: str
-    code: str | int | None = None
+    code: str | int | None = Field(default_factory=lambda found: found.get("type"))
+    """Narrower than ``type`` where there is something narrower to say, else the same."""
     param: str | None = None
     position: int | None = None
     percent: float | None = None

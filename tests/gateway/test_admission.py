@@ -112,6 +112,18 @@ async def test_a_full_queue_refuses_with_the_position_and_when_to_come_again():
     assert queue.told["e"] == [("queued", 2, None)]
 
 
+async def test_one_user_cannot_lock_another_out_of_a_full_queue():
+    queue = Queue(slots=1, limit=2)
+    for name in ("a", "b", "c"):
+        await queue.come(name, uid=1)
+    await queue.come("x", uid=2)
+    assert queue.told["x"] == [("queued", 1, None)]
+    await queue.come("y", uid=2)
+    assert (await queue.refusal("y")).status == 429
+    await queue.go("a")
+    assert queue.admitted == ["a", "x"]
+
+
 async def test_not_ready_is_refused_unless_it_is_waited_for():
     queue = Queue(health=loading(30))
     await queue.come("hasty")

@@ -94,6 +94,9 @@ def test_the_owner_is_the_kernels_word_and_the_session_is_sanitised(stubbed):
         ({}, "messages"),
         ({"messages": []}, "messages"),
         ({"messages": QUESTION, "temprature": 1}, "temprature"),
+        ({"messages": QUESTION, "foo[bar]": 1}, "foo[bar]"),
+        ({"messages": QUESTION, "f(x)": 1}, "f(x)"),
+        ({"messages": QUESTION, "str": 1}, "str"),
         ({"messages": QUESTION, "temperature": 9}, "temperature"),
         ({"messages": QUESTION, "max_tokens": 0}, "max_tokens"),
         ({"messages": QUESTION, "thinking": "hard"}, "thinking"),
@@ -114,6 +117,7 @@ def test_a_bad_body_gets_400_that_names_the_field(stubbed, body, param):
     assert error["type"] == "invalid_request_error"
     assert error["param"].startswith(param)
     assert error["message"]
+    assert error["code"]
 
 
 @pytest.mark.parametrize("body", [b"", b"{", b"null", b"[]", b'"x"', b"\xff\xfe", b'{"messages": NaN}'])
@@ -334,7 +338,7 @@ def test_an_event_that_makes_no_sense_ends_the_stream_with_an_error(stubbed, raw
 def test_an_engines_error_event_ends_the_stream(stubbed):
     with stubbed.gateway.stream('n=1 raw={"error":{"type":"boom","message":"m"}}') as response:
         lines = list(events(response))
-    assert json.loads(lines[-1]) == {"error": {"type": "boom", "message": "m"}}
+    assert json.loads(lines[-1]) == {"error": {"type": "boom", "message": "m", "code": "boom"}}
 
 
 def test_an_engine_that_dies_is_told_in_the_stream_and_in_health(stubbed):

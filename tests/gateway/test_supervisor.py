@@ -33,12 +33,12 @@ class QuickBudget(RestartBudget):
 class Watched:
     """A supervisor, its board, and every reason the board has had."""
 
-    def __init__(self, directory, arguments, *, limit=5, timing=QUICK, check=lambda: None) -> None:
+    def __init__(self, directory, arguments, *, limit=5, window_s=600.0, timing=QUICK, check=lambda: None) -> None:
         self.signal = Signal()
         self.board = Board(self.signal)
         self.reasons = [self.board.health.reason]
         command = Command([sys.executable, "-I", *arguments], {"PATH": os.environ["PATH"]}, directory / "w.sock")
-        self.supervisor = Supervisor(command, self.board, QuickBudget(limit, 600), timing, check)
+        self.supervisor = Supervisor(command, self.board, QuickBudget(limit, window_s), timing, check)
         self.run = asyncio.ensure_future(self.supervisor.run())
         self._note = asyncio.ensure_future(self._follow())
 
@@ -197,6 +197,36 @@ async def test_a_worker_that_never_answers_is_killed(watched):
     assert "did not answer" in it.board.health.detail
 
 
+async def test_a_worker_that_fails_slowly_is_not_started_for_ever(watched):
+    it = watched("60", "1", "0.3", limit=2, window_s=0.1)  # loads, and fails before it is ready
+    assert await it.run == ExitCode.SERVICE_LOST
+    assert it.board.health.restarts == 2
+
+
+async def test_a_load_that_makes_it_silent_is_no_hang(watched):
+    """Reading weights from a cold disk can hold up everything; that is not how a ready worker hangs."""
+    it = watched(
+        script=f"""
+        import os, sys, time
+        source = open({str(STUB)!r}).read()
+        wait = "def health():\\n    global SLEPT\\n    if not SLEPT and time.monotonic() - BORN > 0.2:\\n"
+        wait += "        SLEPT = True\\n        time.sleep(2.5)"
+        source = "SLEPT = False\\n" + source.replace("def health():", wait, 1)
+        sys.argv = ["stub", os.path.join(os.path.dirname(os.path.abspath(__file__)), "w.sock"), "4"]
+        exec(compile(source, "stub", "exec"))
+        """,
+        timing=Timing(start_s=60, hang_s=1.0, end_s=0.5, poll_s=0.02, poll_ready_s=0.02),
+    )
+    ready = await it.until(lambda health: health.reason in ("ready", "worker_lost"))
+    assert (ready.reason, ready.restarts) == ("ready", 0)
+
+
+async def test_a_signal_without_a_name_is_told_by_number(watched):
+    it = watched(script="import os; os.kill(os.getpid(), 40)", limit=0)
+    assert await it.run == ExitCode.SERVICE_LOST
+    assert "signal 40" in it.board.health.detail
+
+
 async def test_a_worker_that_cannot_be_started_counts_too(watched):
     it = watched()
     await it.end()
@@ -239,6 +269,13 @@ def test_the_budget_doubles_its_delays_and_forgets_old_restarts():
     assert budget.take() is None
     now = 60.0
     assert budget.take() == 0.5
+    slow = RestartBudget(2, 60.0, clock=lambda: now)
+    taken = []
+    for _ in range(4):
+        now += 130  # each life took longer than the window and was never ready
+        taken.append(slow.take(was_ready=False))
+    assert taken == [0.5, 1.0, None, None]
+    assert slow.take(was_ready=True) == 0.5  # one that was ready is a new beginning
     many = RestartBudget(20, 600.0, clock=lambda: now)
     assert [many.take() for _ in range(10)][-3:] == [30.0, 30.0, 30.0]
 

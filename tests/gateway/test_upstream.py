@@ -5,15 +5,23 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+from pathlib import Path
 
 import pytest
 from gateway_running import short_directory
 from hypothesis import given
 from hypothesis import strategies as st
 
-from medgemma_tui.gateway.upstream import MAX_REPLY_BYTES, EngineLost, EngineUnreachable, EventSplitter, Upstream
+from medgemma_tui.gateway.upstream import (
+    MAX_REPLY_BYTES,
+    Answer,
+    EngineLost,
+    EngineUnreachable,
+    EventSplitter,
+    Upstream,
+)
 from medgemma_tui.http_errors import ApiError
-from medgemma_tui.protocol import ChatMessage, ChatRequest
+from medgemma_tui.protocol import ChatChunk, ChatMessage, ChatRequest, ErrorInfo
 
 ASK = ChatRequest(messages=[ChatMessage(role="user", content="x")], stream=True)
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n"
@@ -183,3 +191,27 @@ def test_an_event_may_have_several_lines_and_must_not_be_endless():
         assert splitter.feed(b"x" * 2**20) == []
     with pytest.raises(EngineLost):
         splitter.feed(b"x")
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        '{"choices":null,"usage":{"prompt_tokens":3,"completion_tokens":null,"prompt_tokens_details":null,'
+        '"completion_tokens_details":null}}',
+        '{"choices":[],"usage":{"prompt_tokens":3,"prompt_tokens_details":{"cached_tokens":null},'
+        '"completion_tokens_details":{"reasoning_tokens":null}}}',
+    ],
+)
+def test_nulls_of_another_engine_are_read(body):
+    event = Upstream(Path("/x"), foreign=True).whole(Answer(200, body.encode()))
+    assert event.usage is not None
+    assert (event.usage.prompt_tokens, event.usage.completion_tokens) == (3, 0)
+    assert event.usage.prompt_tokens_details.cached_tokens == 0
+    chunk = ChatChunk.model_validate_json(body)
+    assert chunk.choices == []
+    assert chunk.usage == event.usage
+
+
+def test_every_error_has_a_code():
+    assert json.loads(ApiError(503, "worker_lost", "x").body())["error"]["code"] == "worker_lost"
+    assert ErrorInfo(type="unreachable", message="x").code == "unreachable"
