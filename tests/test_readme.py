@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shlex
@@ -12,6 +13,7 @@ from typing import Protocol
 
 import pytest
 
+from medgemma_tui.demo import corpus
 from medgemma_tui.tui import keymap
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -53,6 +55,10 @@ def test_commands_without_a_screen_run(line: str, gateway: Gateway) -> None:
     done = subprocess.run([str(BIN / words[0]), *words[1:]], capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr
     assert done.stdout.strip()
+    if " ask " in line:  # the demo's answer to a question that it does not know is wrong medicine
+        assert corpus.is_known(words[-1], ())
+    if "--json" in line:
+        assert json.loads(done.stdout)["known"] is True
 
 
 def test_commands_with_a_screen_or_a_service_are_understood() -> None:
@@ -77,6 +83,9 @@ def test_the_python_example_runs(gateway: Gateway) -> None:
     )
     assert done.returncode == 0, done.stderr
     assert done.stdout.strip()
+    question = re.search(r'"content": "([^"]+)"', code)
+    assert question is not None
+    assert corpus.is_known(question[1], ())
 
 
 def test_files_it_names_are_there() -> None:

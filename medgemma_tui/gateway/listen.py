@@ -39,6 +39,8 @@ class Listener:
             raise ListenError(f"the socket's path {self.path} is too long: at most {room} bytes")
         try:
             self._lock = _locked_directory(self.directory)
+        except FileNotFoundError:
+            raise ListenError(f"there is no directory {self.path.parent}: make it, for this user to write in") from None
         except OSError as error:
             raise ListenError(f"cannot make {self.directory}: {error.strerror}") from None
         try:

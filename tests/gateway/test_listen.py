@@ -105,7 +105,10 @@ def test_a_path_that_is_too_long_is_told_with_the_limit(tmp_path):
 
 
 def test_a_directory_that_is_not_there(directory):
-    with pytest.raises(ListenError, match="No such file"), Listener(directory / "no" / "g.sock", 0o600):
+    with (
+        pytest.raises(ListenError, match=f"there is no directory {directory / 'no'}"),
+        Listener(directory / "no" / "g.sock", 0o600),
+    ):
         pass
 
 
