@@ -38,7 +38,9 @@ class Session:
         # pyte takes CSI ? … $ p, which asks for a mode, for text
         self.stream.feed(re.sub(rb"\x1b\[\?\d+\$p|\x1b\[[<>]\d*u", b"", bytes(self.pty.seen[self.fed :])))
         self.fed = len(self.pty.seen)
-        return "\n".join(self.screen.display)
+        # not pyte's own ``display``, which fails on half of a wide character that was written over
+        rows = (self.screen.buffer[y] for y in range(self.screen.lines))
+        return "\n".join("".join(row[x].data for x in range(self.screen.columns)) for row in rows)
 
     def until(self, wanted: str, timeout_s: float = 20.0, *, gone: bool = False) -> str:
         deadline = time.monotonic() + timeout_s
