@@ -1,4 +1,4 @@
-"""From Enter to the end of the reply: what is sent, what comes back, what is kept. A service that does as it is told."""
+"""From Enter to the end of the reply: what is sent, what comes back, what is kept. The service does as it is told."""
 
 from __future__ import annotations
 
@@ -319,7 +319,21 @@ async def test_letters_and_digits_typed_anywhere_go_into_the_question(opened, to
             await it.until(lambda text=text: it.chat.draft == text)
             assert it.app.screen is it.chat
             assert it.app._clipboard == ""
+            await it.until(lambda: "Ctrl+Y" not in it.text())
             it.chat.set_draft("")
+
+
+async def test_what_is_typed_right_behind_tab_leaves_the_keyboard_in_the_question(opened, told):
+    async with opened() as it:
+        await it.connected()
+        await it.ask("one")
+        it.app.post_message(events.Key("tab", "\t"))
+        burst(it, "two")
+        await it.until(lambda: it.chat.draft == "two")
+        await it.pilot.pause(0.05)
+        assert it.chat.focused is it.chat.composer
+        await it.press("ctrl+u")
+        assert it.chat.draft == ""
 
 
 async def test_the_transcript_has_keys_of_its_own(opened, told):

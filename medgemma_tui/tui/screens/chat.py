@@ -53,8 +53,8 @@ class ChatScreen(Screen[None]):
 
     BINDINGS: ClassVar[list[BindingType]] = [
         *bindings(),
-        Binding("tab", "next_place(1)", show=False),
-        Binding("shift+tab", "next_place(-1)", show=False),
+        Binding("tab", "next_place(1)", show=False, priority=True),  # at once: what is typed after it brings it back
+        Binding("shift+tab", "next_place(-1)", show=False, priority=True),
     ]
     AUTO_FOCUS = "#composer"
     HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (WIDE, "-wide")]  # noqa: RUF012 (declared so in the base class)
@@ -224,8 +224,8 @@ class ChatScreen(Screen[None]):
         """Tab: from the question to the suggestions, to the transcript, and round."""
         places = [place for place in (self.composer, self.suggestions, self.transcript) if place.display]
         places = [place for place in places if place is not self.transcript or not self._empty]
-        at = next((index for index, place in enumerate(places) if place.has_focus), 0)
-        places[(at + step) % len(places)].focus()
+        at = next((index for index, place in enumerate(places) if place is self.focused), 0)
+        self.set_focus(places[(at + step) % len(places)])
 
     def take_typing(self) -> None:
         """A character or a paste belongs to the question wherever the focus is: a click must lose no text.
@@ -237,7 +237,7 @@ class ChatScreen(Screen[None]):
 
     def on_descendant_focus(self) -> None:
         """The key bar speaks of the place that has the keyboard."""
-        self.key_bar.show("transcript" if self.transcript.has_focus else "screen")
+        self.key_bar.show("transcript" if self.focused is self.transcript else "screen")
 
     def on_composer_left_upward(self) -> None:
         """Up from the composer's first line: to the suggestions, or to the transcript."""
