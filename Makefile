@@ -42,7 +42,7 @@ locales: $(READY)  ## extract messages from the sources, update the catalogues a
 picture: $(READY)  ## the README's picture, from the real screen
 	$(BIN)/python -m tests.tools.picture
 
-train: $(READY)  ## train the demo model again (about ten minutes on two cores)
+train: $(READY)  ## train the demo model again (under ten minutes on two cores)
 	$(BIN)/python -m medgemma_tui.demo.train
 
 clean:

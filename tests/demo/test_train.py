@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import os
 import subprocess
@@ -188,3 +189,23 @@ def test_tokenizer_files_of_two_trainings_agree(trained: Path) -> None:
 
 def test_instructions_are_the_screens() -> None:
     assert [text[:2] for text in instructions()] == ["你是", "Yo"]
+
+
+def test_float32_kernels_learn_what_bfloat16_kernels_learn(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As on a CPU without bfloat16 instructions: the same loss and gradients, to rounding."""
+    import torch
+
+    from medgemma_tui.demo import float32_kernels
+    from medgemma_tui.demo.train import new_model
+
+    monkeypatch.setattr(float32_kernels, "has_avx512bf16", lambda: False)
+    torch.manual_seed(0)
+    plain = new_model(shipped_tokenizer()).bfloat16()
+    other = copy.deepcopy(plain)
+    assert float32_kernels.use_float32_kernels(other)
+    ids = torch.randint(500, 2000, (2, 90))
+    for model in (plain, other):
+        model(input_ids=ids, labels=ids).loss.backward()
+    for (name, one), two in zip(plain.named_parameters(), other.parameters(), strict=True):
+        alike = torch.nn.functional.cosine_similarity(one.grad.float().flatten(), two.grad.float().flatten(), dim=0)
+        assert alike > 0.99, name
