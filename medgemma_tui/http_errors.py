@@ -7,6 +7,7 @@ quotes what the body said.
 
 from __future__ import annotations
 
+import asyncio
 import json
 from typing import TypeVar
 
@@ -17,6 +18,9 @@ from starlette.responses import Response
 from medgemma_tui.protocol import MAX_BODY_BYTES, error_body
 
 _M = TypeVar("_M", bound=BaseModel)
+
+BODY_S = 30.0
+"""Seconds that a body may take to come."""
 
 
 class ApiError(Exception):
@@ -120,17 +124,20 @@ async def read_body(request: Request, kind: type[_M], *, limit: int = MAX_BODY_B
     """The request's body as a ``kind``.
 
     Raises ApiError: 413 past ``limit`` bytes (told by Content-Length, or met while reading, whichever comes
-    first), 400 where it is not JSON or not a valid ``kind``.
+    first), 408 where it takes longer than ``BODY_S`` to come, 400 where it is not JSON or not a valid ``kind``.
     """
     declared = request.headers.get("content-length", "")
     if declared.isdigit() and int(declared) > limit:
         raise _too_large(limit)
     body = bytearray()
     try:
-        async for chunk in request.stream():
-            body += chunk
-            if len(body) > limit:
-                raise _too_large(limit)
+        async with asyncio.timeout(BODY_S):
+            async for chunk in request.stream():
+                body += chunk
+                if len(body) > limit:
+                    raise _too_large(limit)
+    except TimeoutError:
+        raise ApiError(408, "timeout", "the body took too long to come", code="body_timeout") from None
     except ClientDisconnect:
         raise ApiError(400, "invalid_request_error", "the client left before its body was read") from None
     try:

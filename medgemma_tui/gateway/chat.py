@@ -22,7 +22,6 @@ from medgemma_tui.protocol import ChatChunk, ChatRequest, Progress
 
 log = logging.getLogger(__name__)
 
-BODY_S = 30.0
 """Seconds that a body may take to come."""
 STALL_S = 60.0
 """Seconds that a client may leave a full buffer unread before its place at the engine is given to another."""
@@ -49,7 +48,7 @@ class Chat:
         out = _Out(scope, receive, send, peer)
         outcome = "error"
         try:
-            chat = await body_in_time(request)
+            chat = await read_body(request, ChatRequest)
             owner = peer.owner(request.headers.get("x-medgemma-session"))
             stayed = await until_hangup(receive, self._answer(chat, peer, owner, out))
             outcome = "ok" if stayed else "cancelled"
@@ -125,15 +124,6 @@ class Chat:
         if self._board.health.reason in ("out_of_memory", "model_invalid", "failed"):
             return self._board.refusal()
         return ApiError(503, "worker_lost", "the model process was lost before its answer was whole", retry_after_s=1)
-
-
-async def body_in_time(request: Request) -> ChatRequest:
-    """The request's body. Raises ApiError, 408 where it takes too long to come."""
-    try:
-        async with asyncio.timeout(BODY_S):
-            return await read_body(request, ChatRequest)
-    except TimeoutError:
-        raise ApiError(408, "timeout", "the body took too long to come", code="body_timeout") from None
 
 
 async def until_hangup(receive: Receive, work: Coroutine[None, None, None]) -> bool:

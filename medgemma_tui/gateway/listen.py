@@ -68,17 +68,23 @@ class Listener:
         return self.path.stat().st_gid
 
     def _bind(self) -> socket.socket:
-        """The umask is set before the bind, so that the file never has wider permissions than it should."""
+        """Listen under another name first: whoever sees the socket's file can connect to it.
+
+        The umask is set before the bind, so that the file never has wider permissions than it should.
+        """
         listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
+        unborn = self.path.with_name(f".{self.path.name}.new")
+        unborn.unlink(missing_ok=True)
         before = os.umask(0o777 & ~self._mode)
         try:
-            listener.bind(str(self.path))
+            listener.bind(str(unborn))
+            listener.listen(128)
+            unborn.rename(self.path)
         except OSError:
             listener.close()
             raise
         finally:
             os.umask(before)
-        listener.listen(128)
         listener.setblocking(False)
         return listener
 

@@ -48,6 +48,7 @@ class Service(Protocol):
     def stream(self, request: ChatRequest) -> AsyncIterator[ChatChunk]: ...
     def telemetry(self) -> AsyncIterator[Telemetry]: ...
     async def forget(self) -> None: ...
+    async def leave(self) -> None: ...
     async def close(self) -> None: ...
 
 
@@ -142,7 +143,7 @@ class Link:
 
                 with contextlib.suppress(ServiceError, TimeoutError):
                     async with asyncio.timeout(LAST_WORDS_S):
-                        await self._service.forget()
+                        await self._service.leave()
             await self._service.close()
 
     def _spawn(self, work: Coroutine[None, None, None]) -> asyncio.Task[None]:

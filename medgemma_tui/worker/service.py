@@ -36,6 +36,8 @@ _LARGE = 4000
 """Characters of text from which encoding is done beside the event loop."""
 _HUGE = 100_000
 """Characters from which one encoding at a time is done: each takes a core for a while."""
+_COUNTED = 500_000
+"""Characters up to which what cannot fit is counted all the same: a person is told by how much it is too long."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -216,7 +218,7 @@ def _refuse_at_sight(words: Words, size: int, param: str) -> None:
     Encoding megabytes only to count what is refused anyway takes seconds from everybody else.
     """
     at_least = math.ceil(size / words.renderer.longest_token)
-    if at_least >= words.max_model_len:
+    if size > _COUNTED and at_least >= words.max_model_len:
         raise prompt_too_long(at_least, words.max_model_len - 1, at_least=True, param=param)
 
 

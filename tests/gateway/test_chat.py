@@ -370,3 +370,21 @@ def test_an_engine_that_dies_is_told_in_the_stream_and_in_health(stubbed):
     finally:
         gateway.stop()
         engine.stop()
+
+
+@pytest.mark.parametrize(
+    ("method", "path"), [("POST", "/v1/chat/completions"), ("POST", "/tokenize"), ("PUT", "/v1/session")]
+)
+def test_a_body_that_does_not_come_is_not_waited_for(stubbed, method, path):
+    """On a gateway whose patience is half a second."""
+    patch = "import medgemma_tui.http_errors as http_errors; http_errors.BODY_S = 0.5"
+    gateway = Running(engine_socket=stubbed.engine.socket, patch=patch).ready()
+    try:
+        with socket.socket(socket.AF_UNIX) as half:
+            half.settimeout(20)
+            half.connect(str(gateway.socket))
+            half.sendall(f"{method} {path} HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\n{{".encode())
+            reply = half.recv(65536)
+        assert reply.startswith(b"HTTP/1.1 408 ")
+    finally:
+        gateway.stop()

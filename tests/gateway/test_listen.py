@@ -60,6 +60,19 @@ def test_the_socket_never_has_wider_permissions(directory):
     assert modes == {0o600}
 
 
+def test_whoever_sees_the_file_can_connect(directory, monkeypatch):
+    seen = []
+    listen = socket.socket.listen
+    monkeypatch.setattr(
+        socket.socket, "listen", lambda self, *more: (seen.append((directory / "g.sock").exists()), listen(self, *more))
+    )
+    (directory / ".g.sock.new").touch()  # left by one that was killed in between
+    with Listener(directory / "g.sock", 0o600) as listener, socket.socket(socket.AF_UNIX) as client:
+        client.connect(str(listener.path))
+    assert seen == [False]
+    assert list(directory.iterdir()) == []
+
+
 def test_a_dead_gateways_file_is_replaced(directory):
     path = directory / "g.sock"
     dead = socket.socket(socket.AF_UNIX)

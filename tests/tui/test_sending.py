@@ -70,6 +70,9 @@ class Told:
     async def forget(self):
         pass
 
+    async def leave(self):
+        pass
+
     async def close(self):
         pass
 

@@ -87,6 +87,9 @@ class Fixed:
     async def forget(self):
         pass
 
+    async def leave(self):
+        pass
+
     async def close(self):
         pass
 

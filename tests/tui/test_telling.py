@@ -39,6 +39,9 @@ class Service:
     async def forget(self):
         pass
 
+    async def leave(self):
+        pass
+
 
 def fixed(reason: str = "loading", **more):
     return lambda _socket: Service(Health(status="not_ready", reason=reason, **more))
