@@ -9,45 +9,23 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Literal, Protocol
+from typing import Literal
 
 from medgemma_tui import instructions, problems
 from medgemma_tui.clinical.budget import BudgetPlan
 from medgemma_tui.demo import corpus
-from medgemma_tui.i18n import Language, _, ngettext
+from medgemma_tui.i18n import Language, _
 from medgemma_tui.protocol import ChatChunk, ChatRequest, ErrorInfo, TokenizeReply
 from medgemma_tui.settings import Settings, SettingsError
-from medgemma_tui.tui import keymap
-from medgemma_tui.tui.conversation import Conversation, Entry, Notice, Turn
+from medgemma_tui.tui import budget_words, keymap
+from medgemma_tui.tui.conversation import Conversation, Notice, Turn
 from medgemma_tui.tui.ledger import Ledger, mark_left
 from medgemma_tui.tui.link import Link
+from medgemma_tui.tui.view import View
 
 Thinking = Literal["auto", "force", "skip"]
 _NEXT_THINKING: dict[Thinking, Thinking] = {"auto": "force", "force": "skip", "skip": "auto"}
 LARGEST_PASTE_BYTES = 2 * 1024 * 1024
-
-Level = Literal["information", "warning", "error"]
-
-
-class View(Protocol):
-    """What the controller needs of the chat screen."""
-
-    @property
-    def draft(self) -> str: ...
-    def set_draft(self, text: str) -> None: ...
-    def accepted(self, text: str) -> None: ...
-    def give_back(self, text: str) -> None: ...
-    def remember(self, text: str) -> None: ...
-    def insert_pasted(self, text: str) -> None: ...
-    def added(self, entry: Entry) -> None: ...
-    def changed(self, entry: Entry) -> None: ...
-    def removed(self, entry: Entry) -> None: ...
-    def wiped(self) -> None: ...
-    def planned(self, plan: BudgetPlan) -> None: ...
-    def offer(self) -> None: ...
-    def say(self, text: str, level: Level = "information") -> None: ...
-    def editing(self, active: bool) -> None: ...
-    def show_thinking(self, mode: str) -> None: ...
 
 
 @dataclass
@@ -163,7 +141,7 @@ class Controller:
     def pasted(self, text: str) -> None:
         """Take a pasted text into the draft if it fits; else refuse it with its count, and keep the draft."""
         if len(text.encode("utf-8", "replace")) > LARGEST_PASTE_BYTES:
-            self._refuse_paste(len(text), None)
+            self._note(budget_words.not_pasted(len(text), None), "warning")
         elif self._paste is not None:
             self._view.say(_("A paste is still being counted."), "warning")
         else:
@@ -179,23 +157,8 @@ class Controller:
         if plan.fits:
             self._view.insert_pasted(text)
         else:
-            self._refuse_paste(len(text), plan)
+            self._note(budget_words.not_pasted(len(text), plan), "warning")
         self.draft_changed()
-
-    def _refuse_paste(self, characters: int, plan: BudgetPlan | None) -> None:
-        if plan is None:
-            message = _("Not pasted: {characters} characters are more than the 2 MB that can be counted.")
-        elif plan.exact:
-            message = _(
-                "Not pasted: with these {characters} characters the question has {draft} tokens. The window is "
-                "{window}; {room} are left for a question. Your draft is as it was."
-            )
-        else:
-            message = _(
-                "Not pasted: with these {characters} characters the question has about {draft} tokens. The window is "
-                "{window}; about {room} are left for a question. Your draft is as it was."
-            )
-        self._note(message.format(characters=f"{characters:,}", **_figures(plan)), "warning")
 
     # --- sending ---
 
@@ -250,11 +213,7 @@ class Controller:
             self._ask(sending.turn, plan)
             return
         self._undo(sending)
-        message = _(
-            "Not sent: the question has {draft} tokens and only {room} fit beside instructions, patient card and "
-            "the reserve for the answer (window {window}). Shorten it; nothing was cut."
-        )
-        self._note(message.format(**_figures(plan)), "warning")
+        self._note(budget_words.not_sent(plan), "warning")
         self.draft_changed()
 
     def _give_back_set_aside(self) -> None:
@@ -284,14 +243,7 @@ class Controller:
         for gone in left:
             self._view.changed(gone)
         if left:
-            self._note(
-                ngettext(
-                    "{count} earlier turn no longer fits the context window: the model does not see it any more.",
-                    "{count} earlier turns no longer fit the context window: the model does not see them any more.",
-                    len(left),
-                ).format(count=len(left)),
-                "warning",
-            )
+            self._note(budget_words.left(len(left)), "warning")
         turn.waiting_for = _("sent")
         self._mark_unknown(turn)
         self._view.changed(turn)
@@ -507,10 +459,3 @@ class Controller:
 
 def _holds_text(turn: Turn | None) -> bool:
     return turn is not None and turn.wrote
-
-
-def _figures(plan: BudgetPlan | None) -> dict[str, str]:
-    if plan is None:
-        return {}
-    room = max(0, plan.window - plan.reserve - plan.instructions - plan.card)
-    return {"draft": f"{plan.draft:,}", "window": f"{plan.window:,}", "room": f"{room:,}"}

@@ -15,7 +15,7 @@ from functools import partial
 import torch
 from transformers import PreTrainedModel
 
-from medgemma_tui.model_dir import PREFILL_CHUNK
+from medgemma_tui.vram import PREFILL_CHUNK
 from medgemma_tui.worker.cache import Pass, SlotCache
 from medgemma_tui.worker.fastpath import Capture, FastDecode, try_fast
 from medgemma_tui.worker.guards import refuse_half_precision
@@ -84,7 +84,7 @@ class Decoder:
     """Decodes requests on one model.
 
     Every slot's keys and values are allocated here, before anybody is admitted, so a free slot is room for a whole
-    conversation: nothing else is asked at admission. ``model_dir.vram_need`` says what they take.
+    conversation: nothing else is asked at admission. ``vram.vram_need`` says what they take.
 
     Args:
         model: a Gemma 3 language model in bfloat16 or float32, quantised or not, on its device, in eval mode.

@@ -27,16 +27,9 @@ from transformers import (
     PreTrainedTokenizerBase,
 )
 
-from medgemma_tui.model_dir import (
-    UPCASTS_BELOW,
-    ModelDir,
-    ModelDirError,
-    check_fit,
-    default_window,
-    inspect,
-    is_vision,
-)
+from medgemma_tui.model_dir import ModelDir, ModelDirError, inspect, is_vision
 from medgemma_tui.safetensors_header import read_header
+from medgemma_tui.vram import UPCASTS_BELOW, check_fit, default_window
 from medgemma_tui.worker.faults import is_out_of_memory, typed_out_of_memory
 
 log = logging.getLogger(__name__)

@@ -28,9 +28,10 @@ import uvloop
 
 from medgemma_tui import demo
 from medgemma_tui.exits import ExitCode
-from medgemma_tui.model_dir import DEFAULT_WINDOW, ModelDirError, inspect
+from medgemma_tui.model_dir import ModelDirError, inspect
 from medgemma_tui.process_limits import no_core_dumps
 from medgemma_tui.protocol import HealthReason, ModelCard
+from medgemma_tui.vram import DEFAULT_WINDOW
 from medgemma_tui.worker.faults import OutOfMemory, describe, typed_out_of_memory
 from medgemma_tui.worker.server import make_app
 from medgemma_tui.worker.service import Ready, Service, Words

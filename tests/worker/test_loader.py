@@ -21,7 +21,8 @@ from transformers import (  # noqa: E402
 )
 
 from medgemma_tui import demo  # noqa: E402
-from medgemma_tui.model_dir import ModelDirError, vram_need  # noqa: E402
+from medgemma_tui.model_dir import ModelDirError  # noqa: E402
+from medgemma_tui.vram import vram_need  # noqa: E402
 from medgemma_tui.worker import loader  # noqa: E402
 from medgemma_tui.worker.faults import OutOfMemory  # noqa: E402
 

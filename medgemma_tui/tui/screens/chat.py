@@ -15,10 +15,10 @@ from medgemma_tui.clinical.budget import BudgetPlan
 from medgemma_tui.i18n import _
 from medgemma_tui.protocol import Telemetry
 from medgemma_tui.settings import Settings
-from medgemma_tui.tui.controller import Level
 from medgemma_tui.tui.conversation import Entry
 from medgemma_tui.tui.keymap import bindings
 from medgemma_tui.tui.profile import Profile
+from medgemma_tui.tui.view import Level
 from medgemma_tui.tui.widgets.budget_meter import BudgetMeter
 from medgemma_tui.tui.widgets.composer import Composer
 from medgemma_tui.tui.widgets.gpu_panel import GpuPanel

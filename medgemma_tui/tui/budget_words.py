@@ -1,0 +1,48 @@
+"""What is said where a text does not fit the context window, and of what had to leave it."""
+
+from __future__ import annotations
+
+from medgemma_tui.clinical.budget import BudgetPlan
+from medgemma_tui.i18n import _, ngettext
+
+
+def not_pasted(characters: int, plan: BudgetPlan | None) -> str:
+    """A paste was refused. ``plan`` is the one with it, None where it was too large to be counted."""
+    if plan is None:
+        message = _("Not pasted: {characters} characters are more than the 2 MB that can be counted.")
+        return message.format(characters=f"{characters:,}")
+    if plan.exact:
+        message = _(
+            "Not pasted: with these {characters} characters the question has {draft} tokens. The window is "
+            "{window}; {room} are left for a question. Your draft is as it was."
+        )
+    else:
+        message = _(
+            "Not pasted: with these {characters} characters the question has about {draft} tokens. The window is "
+            "{window}; about {room} are left for a question. Your draft is as it was."
+        )
+    return message.format(characters=f"{characters:,}", **_figures(plan))
+
+
+def not_sent(plan: BudgetPlan) -> str:
+    """A question was refused."""
+    message = _(
+        "Not sent: the question has {draft} tokens and only {room} fit beside instructions, patient card and "
+        "the reserve for the answer (window {window}). Shorten it; nothing was cut."
+    )
+    return message.format(**_figures(plan))
+
+
+def left(count: int) -> str:
+    """So many turns are not sent to the model any more."""
+    message = ngettext(
+        "{count} earlier turn no longer fits the context window: the model does not see it any more.",
+        "{count} earlier turns no longer fit the context window: the model does not see them any more.",
+        count,
+    )
+    return message.format(count=count)
+
+
+def _figures(plan: BudgetPlan) -> dict[str, str]:
+    room = max(0, plan.window - plan.reserve - plan.instructions - plan.card)
+    return {"draft": f"{plan.draft:,}", "window": f"{plan.window:,}", "room": f"{room:,}"}
