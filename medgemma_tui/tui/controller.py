@@ -154,6 +154,7 @@ class Controller:
     def _decide_paste(self) -> None:
         text, plan = self._paste or "", self._plan_for(self._candidate)
         self._paste = None
+        self._view.say("")  # it is not being counted any more
         if plan.fits:
             self._view.insert_pasted(text)
         else:

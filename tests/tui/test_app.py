@@ -221,6 +221,7 @@ async def test_a_huge_paste_is_refused_with_its_count_and_the_draft_is_kept(scre
         assert "8,192" in note
         assert "about" not in note  # it was counted
         assert it.chat.draft == "half a question"
+        assert not it.chat.remark.display  # nothing is being counted any more
         it.chat.composer.post_message(events.Paste("x" * 2500))
         await it.until(lambda: len(it.chat.draft) == len("half a question") + 2500)
 
