@@ -116,7 +116,6 @@ async def chat(request, reader, writer):
             if pause:
                 await asyncio.sleep(pause)
             if hangup.done():
-                SEEN["cancelled"] += 1
                 raise ConnectionResetError
         if "raw" in script:
             raw(script["raw"])
@@ -126,6 +125,9 @@ async def chat(request, reader, writer):
         writer.write(b"0\r\n\r\n")
         await writer.drain()
         SEEN["finished"] += 1
+    except ConnectionError:  # met here, or by a write that came before the hang-up was seen
+        SEEN["cancelled"] += 1
+        raise
     finally:
         hangup.cancel()
         SEEN["active"] -= 1
