@@ -217,3 +217,12 @@ async def test_counts_are_debounced_and_the_newest_wins(tmp_path):
     await wire.close()
     assert counter.seen[-1] == "19"
     assert len(counter.seen) <= 3
+
+
+async def test_leaving_keeps_a_parked_conversation(screen, scripted):
+    http = scripted.gateway.http
+    http.put("/v1/session", json={"payload": "parked"}).raise_for_status()
+    async with screen(scripted.socket) as it:
+        await it.connected()
+    assert http.get("/v1/session").json()["payload"] == "parked"
+    http.delete("/v1/session")
