@@ -69,6 +69,21 @@ class Settings(BaseSettings):
     instructions: Path | None = None
     """A file that replaces the built-in instructions to the model."""
 
+    # --- the clinical layer ---
+    clinical_dir: Path | None = None
+    """Directory of the site's own lists (see README). None: /etc/medgemma/clinical where that is, else the user's
+    data directory."""
+    identifiers: Literal["warn", "mask", "block"] = "warn"
+    """What is done where a question holds something that could identify the patient: ask first, mask it without
+    asking, or refuse to send it."""
+    sections: Literal["auto", "always", "off"] = "auto"
+    """Four-part answers (definition, mechanism, differential, recommendation): where the question is of that kind,
+    for every question, or never."""
+    full_names: bool = True
+    """Show the full name behind a bare abbreviation in an answer, marked as the program's own."""
+    context_window: Annotated[int, Field(ge=512, le=131072)] | None = None
+    """Use at most this many tokens of the model's window. None: all of it."""
+
     # --- the service ---
     max_model_len: Annotated[int, Field(ge=512, le=131072)] | None = None
     """Context window in tokens. None: from free VRAM, 8192 where unknown."""

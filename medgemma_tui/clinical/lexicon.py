@@ -1,0 +1,70 @@
+"""Finding many expressions in a text at once: the longest match at each place, never inside a word of letters."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+from medgemma_tui.clinical.textform import fold, is_word
+
+T = TypeVar("T")
+_HEAD = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Match(Generic[T]):
+    """An expression found at ``[start, end)``, in code points, and what it stands for."""
+
+    start: int
+    end: int
+    value: T
+
+
+class Lexicon(Generic[T]):
+    """Expressions and what each stands for. Case, full-width forms and look-alike signs do not matter.
+
+    An expression that begins (or ends) with a letter or digit is found only where no other stands before (or behind)
+    it: ``MI`` is not found in ``MIC``. Chinese has no such borders; there the longest expression wins, so a longer
+    one that means something else must be in the lexicon, too, with the value None if it stands for nothing.
+    """
+
+    def __init__(self, entries: Iterable[tuple[str, T | None]]) -> None:
+        """Where an expression is given twice the later one counts. Raises ValueError for an empty expression."""
+        self._values: dict[str, T | None] = {}
+        lengths: dict[str, set[int]] = {}
+        for expression, value in entries:
+            folded = fold(expression).strip()
+            if not folded:
+                raise ValueError("an expression is empty")
+            self._values[folded] = value
+            lengths.setdefault(folded[:_HEAD], set()).add(len(folded))
+        self._lengths = {head: tuple(sorted(found, reverse=True)) for head, found in lengths.items()}
+
+    def __len__(self) -> int:
+        return len(self._values)
+
+    def get(self, expression: str) -> T | None:
+        """What this very expression stands for."""
+        return self._values.get(fold(expression).strip())
+
+    def find(self, folded: str) -> Iterator[Match[T]]:
+        """The matches in a text that ``textform.fold`` has folded, from left to right; they do not overlap."""
+        at, size = 0, len(folded)
+        lengths, values = self._lengths, self._values
+        while at < size:
+            candidates = lengths.get(folded[at : at + _HEAD], ()) + lengths.get(folded[at], ())
+            if candidates and not (at and is_word(folded[at]) and is_word(folded[at - 1])):
+                for length in candidates:
+                    end = at + length
+                    found = folded[at:end]
+                    if found not in values or len(found) != length:
+                        continue
+                    if end < size and is_word(folded[end]) and is_word(folded[end - 1]):
+                        continue
+                    value = values[found]
+                    if value is not None:
+                        yield Match(at, end, value)
+                    at = end - 1
+                    break
+            at += 1

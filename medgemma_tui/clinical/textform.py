@@ -1,0 +1,50 @@
+"""One form for texts that people type in many ways, of the same length: what is found in it is found in the original.
+
+Full-width letters, digits and signs become ASCII, letters become small, and a few look-alikes are unified. Every
+character stands for exactly one, so an offset into the folded text is an offset into the text as it was typed.
+"""
+
+from __future__ import annotations
+
+import sys
+from functools import cache
+
+_LOOK_ALIKES = {
+    "–": "-", "—": "-", "−": "-", "‐": "-", "‑": "-", "~": "~", "～": "~", "〜": "~",
+    "，": ",", "；": ";", "：": ":", "（": "(", "）": ")", "［": "[", "］": "]", "？": "?", "！": "!",
+    "“": '"', "”": '"', "‘": "'", "’": "'", "／": "/", "％": "%", "×": "x", "·": ".", "•": ".", "∕": "/",
+    "µ": "μ", "\u3000": " ", "\u00a0": " ", "\u202f": " ", "\u2009": " ", "℃": "℃", "＜": "<", "＞": ">", "＝": "=",
+}  # fmt: skip
+
+
+@cache
+def _table() -> dict[int, int]:
+    table = {0xFF01 + offset: 0x21 + offset for offset in range(94)}
+    for code in range(0x250):  # Latin letters whose small form is one character
+        small = chr(code).lower()
+        if len(small) == 1:
+            table[code] = ord(small)
+    for code in range(0x391, 0x3AA):  # Greek capitals
+        small = chr(code).lower()
+        if len(small) == 1:
+            table[code] = ord(small)
+    for code, folded in [*table.items()]:
+        small = chr(folded).lower()
+        if len(small) == 1:
+            table[code] = ord(small)
+    table.update({ord(sign): ord(plain) for sign, plain in _LOOK_ALIKES.items()})
+    return {code: folded for code, folded in table.items() if code != folded and code <= sys.maxunicode}
+
+
+def fold(text: str) -> str:
+    """The folded text, of the same length in code points as ``text``.
+
+    ``Ｋ：４１`` becomes ``k:41``; ``V1–V4`` becomes ``v1-v4``; Chinese characters stay as they are, the Chinese full
+    stop and the ideographic comma too, since they end sentences and divide lists.
+    """
+    return text.translate(_table())
+
+
+def is_word(char: str) -> bool:
+    """Whether a character is part of a word written in letters: Latin or Greek letters and digits; not Chinese."""
+    return char.isalnum() and ord(char) < 0x2E80
