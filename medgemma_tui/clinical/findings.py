@@ -8,7 +8,10 @@ from typing import Literal
 Span = tuple[int, int]
 Language = Literal["zh", "en"]
 
-EntityKind = Literal["age", "sex", "duration", "vital", "lab", "drug", "diagnosis", "anatomy", "allergy"]
+EntityKind = Literal[
+    "age", "sex", "duration", "vital", "lab", "drug", "diagnosis", "anatomy", "finding", "allergy"
+]  # fmt: skip
+"""finding: a symptom, a sign, or what an ECG or an image shows."""
 QuestionKind = Literal[
     "treatment", "dosing", "staging", "differential", "interpretation", "overview", "conduct", "other"
 ]
@@ -37,7 +40,8 @@ class Entity:
     ``name`` is the canonical id of what was measured or given (``creatinine``, ``blood_pressure``, ``rivaroxaban``);
     empty for age, sex and duration. ``value`` is a number, or a text where the fact is no number (sex: male or
     female; blood pressure: ``165/95``). ``also`` holds the same value in the other unit in use. ``implausible`` is
-    set where no living patient has such a value: the person is asked "is this right?".
+    set where no living patient has such a value: the person is asked "is this right?". ``comparator`` is ``<``, ``>``,
+    ``≤`` or ``≥`` where the text gives a bound and no measured value; a range is a text, ``3.5-5``.
     """
 
     kind: EntityKind
@@ -52,6 +56,7 @@ class Entity:
     dose: Quantity | None = None
     route: str = ""
     frequency: str = ""
+    comparator: str = ""
 
 
 @dataclass(frozen=True, slots=True)
