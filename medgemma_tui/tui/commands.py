@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 from medgemma_tui import i18n
+from medgemma_tui.clinical import causal
 from medgemma_tui.i18n import N_, _
-from medgemma_tui.tui import keymap
+from medgemma_tui.tui import keymap, messages
 from medgemma_tui.tui.app import MedgemmaApp
+from medgemma_tui.tui.chain import language_of, request
+from medgemma_tui.tui.conversation import Turn
 from medgemma_tui.tui.help_text import help_text
 from medgemma_tui.tui.screens import dialogs
+from medgemma_tui.tui.screens.teaching import TeachingScreen
 from medgemma_tui.tui.system_text import system_text
+from medgemma_tui.tui.widgets.pieces import is_demo
 
 _THINKING = {
     "auto": N_("Reasoning: the model decides."),
@@ -16,7 +21,13 @@ _THINKING = {
     "skip": N_("Reasoning: skipped. Answers without it were measured to be less safe."),
 }
 
-_WINDOWS = {dialogs.CardEditor: "card", dialogs.Palette: "palette", dialogs.RawText: "raw", dialogs.Confirm: "confirm"}
+_WINDOWS = {
+    dialogs.CardEditor: "card",
+    dialogs.Palette: "palette",
+    dialogs.RawText: "raw",
+    dialogs.Confirm: "confirm",
+    TeachingScreen: "teaching",
+}
 """Windows that have a help of their own."""
 
 
@@ -24,6 +35,8 @@ class Screen(MedgemmaApp):
     """The application with its commands."""
 
     _system: dialogs.Reader | None = None
+    _teaching: TeachingScreen | None = None
+    _taught: Turn | None = None  # the turn whose chain is shown
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """Ctrl+D leaves only where there is nothing to delete."""
@@ -85,7 +98,57 @@ class Screen(MedgemmaApp):
         if action:
             await self.run_action(action)
 
+    # --- the teaching view ---
+
+    def action_teaching(self) -> None:
+        """The causal chain of the selected answer, or the last one: by the model where it can be asked."""
+        turns = self.controller.conversation.turns
+        turn = self.chat.transcript.selected or (turns[-1] if turns else None)
+        if turn is None or not turn.answer.strip():
+            self.chat.say(_("There is no answer yet whose causal chain could be shown."))
+            return
+        self._taught = turn
+        self._teaching = TeachingScreen(self._console_profile, turn.question, demo=is_demo(turn))
+        self.push_screen(self._teaching, self._teaching_closed)
+        language = language_of(turn.answer)
+        asked = self.controller.request_about(turn, causal.request_text(language))
+        if asked is None:
+            self._extract()
+        else:
+            self.wire.fetch(turn.id, request(asked))
+
+    def _teaching_closed(self, _nothing: None) -> None:
+        self.wire.stop_fetch()
+        self._teaching = self._taught = None
+
+    def on_answer_arrived(self, message: messages.AnswerArrived) -> None:
+        """The model's chain, or what it wrote instead."""
+        turn, view = self._taught, self._teaching
+        if turn is None or view is None or turn.id != message.ticket or not view.waiting:
+            return
+        chain = causal.parse(message.text, turn.answer) if message.error is None else None
+        if chain:
+            view.take(chain, "model")
+        else:
+            self._extract()
+
+    def on_teaching_screen_impatient(self) -> None:
+        """Nobody waits for the model."""
+        self.wire.stop_fetch()
+        self._extract()
+
+    def _extract(self) -> None:
+        if self._teaching is not None and self._taught is not None:
+            self._teaching.take(causal.chain_from_answer(self._taught.answer), "answer")
+
     # --- the conversation ---
+
+    def action_full_names(self) -> None:
+        """Show or hide the full names behind abbreviations."""
+        transcript = self.chat.transcript
+        transcript.full_names = not transcript.full_names
+        shown = _("Full names behind abbreviations are shown, marked as the program's.")
+        self.chat.say(shown if transcript.full_names else _("Answers are shown with the model's own words only."))
 
     def action_toggle_trace(self) -> None:
         """Show or hide every trace."""

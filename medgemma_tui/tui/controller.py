@@ -15,7 +15,7 @@ from medgemma_tui import instructions, problems
 from medgemma_tui.clinical.budget import BudgetPlan
 from medgemma_tui.demo import corpus
 from medgemma_tui.i18n import Language, _
-from medgemma_tui.protocol import ChatChunk, ChatRequest, ErrorInfo, TokenizeReply
+from medgemma_tui.protocol import ChatChunk, ChatMessage, ChatRequest, ErrorInfo, TokenizeReply
 from medgemma_tui.settings import Settings, SettingsError
 from medgemma_tui.tui import budget_words, keymap
 from medgemma_tui.tui.conversation import Conversation, Notice, Turn
@@ -419,6 +419,12 @@ class Controller:
         else:
             message = _("Wiped here. The service could not confirm that it forgot; it is asked again when it answers.")
             self._note(message, "warning")
+
+    def request_about(self, turn: Turn, question: str) -> list[ChatMessage] | None:
+        """The messages that ask one thing more about an answer; None where that cannot be asked now."""
+        if not self.ready or self.conversation.live_turn is not None or not turn.answer.strip():
+            return None
+        return self.conversation.messages_about(turn, self._instructions, question)
 
     def cycle_thinking(self) -> None:
         """Automatic, always, never: what the next question asks for."""

@@ -5,7 +5,7 @@ Message handlers of the app are the only callers that change it; widgets read it
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from itertools import count
 from typing import Literal
@@ -115,6 +115,15 @@ class Conversation:
     def system_text(self, instructions: str) -> str:
         """What is prefixed to the first user turn: the instructions, then the patient card."""
         return "\n\n".join(part for part in (instructions.strip(), self.card.strip()) if part)
+
+    def messages_about(self, turn: Turn, instructions: str, question: str) -> list[ChatMessage]:
+        """The messages that ask one thing more about a turn's answer, as if nothing had been asked after it.
+
+        The turn itself is sent even where it has left the context. The question becomes no turn.
+        """
+        before = self.entries[: self.entries.index(turn)]
+        kept = replace(turn, left_context=False)
+        return Conversation([*before, kept], self.card).messages(instructions, question)
 
     def messages(self, instructions: str, question: str | None = None) -> list[ChatMessage]:
         """The messages to send: instructions and card, the answered turns still in context, the question.

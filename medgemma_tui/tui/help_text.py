@@ -63,6 +63,17 @@ _PLACES: dict[str, tuple[str, tuple[tuple[str, str], ...]]] = {
             ("Esc", N_("close")),
         ),
     ),
+    "teaching": (
+        N_("You are in the teaching view: the causal chain of one answer, step by step"),
+        (
+            (N_("Space"), N_("play or pause; at the end from the start; while the model is asked: do not wait")),
+            ("Left, Right", N_("a step back or forward")),
+            ("Home, End", N_("the first step, the last one")),
+            ("+, -", N_("quicker, slower")),
+            ("w", N_("write an asciicast file (asciinema) where nothing in it could tell who the patient is")),
+            ("Esc", N_("close; the chain is forgotten, the conversation stays as it was")),
+        ),
+    ),
     "confirm": (
         N_("You are asked before something is lost"),
         (

@@ -68,6 +68,14 @@ COMMANDS: tuple[Command, ...] = (
         "copy", "copy", "ctrl+y", N_("Copy"),
         N_("Send the message to your terminal's clipboard"), "transcript", bar=9,
     ),
+    Command(
+        "teaching", "teaching", "f12,ctrl+right_square_bracket", N_("Teaching view"),
+        N_("The causal chain of an answer, step by step, for rounds"),
+    ),
+    Command(
+        "full_names", "full_names", "ctrl+k", N_("Full names"),
+        N_("Show or hide the full name behind an abbreviation, added by the program"), "transcript",
+    ),
     Command("language", "language", "f9,ctrl+backslash", N_("Language"), N_("中文 / English")),
     Command("quit", "quit_asked", "f10", N_("Quit"), N_("Leave; asks first if there is a conversation"), bar=10),
     Command("quit.empty", "quit_if_empty", "ctrl+d", N_("Quit"), N_("Leave, when the draft is empty")),

@@ -27,13 +27,14 @@ from medgemma_tui.protocol import (
     TokenizeRequest,
 )
 from medgemma_tui.tui import messages
+from medgemma_tui.tui.reply_batch import ReplyBatch
 
 FIRST_BACKOFF_S = 0.1
 LONGEST_BACKOFF_S = 3.0
 HEALTH_EVERY_S = 0.4
 COUNT_AFTER_S = 0.15
 COUNT_WITHIN_S = 5.0
-BATCH_S = 0.05
+FETCH_WITHIN_S = 60.0
 SILENT_AFTER_S = 30.0
 RESTARTS = 3
 LAST_WORDS_S = 1.0
@@ -112,6 +113,7 @@ class Link:
         self._ever_connected = False
         self._tasks: set[asyncio.Task[None]] = set()
         self._reply: asyncio.Task[None] | None = None
+        self._fetching: asyncio.Task[None] | None = None
         self._health_wanted = asyncio.Event()
         self._count_wanted = asyncio.Event()
         self._count: tuple[int, TokenizeRequest, bool] | None = None
@@ -286,7 +288,7 @@ class Link:
             return
         from medgemma_tui.client import ServiceError
 
-        batch = _Batch(turn_id, self._post)
+        batch = ReplyBatch(turn_id, self._post)
         error: ErrorInfo | None = None
         while True:
             try:
@@ -303,6 +305,35 @@ class Link:
             if error is not None:
                 self._health_wanted.set()
             return
+
+    # --- one answer beside the conversation ---
+
+    def fetch(self, ticket: int, request: ChatRequest) -> None:
+        """Have this answered beside the conversation; the newest request wins. It is given up after a minute."""
+        self.stop_fetch()
+        self._fetching = self._spawn(self._fetch(ticket, request))
+
+    def stop_fetch(self) -> None:
+        """Leave it; the gateway cancels it when we hang up."""
+        if self._fetching is not None:
+            self._fetching.cancel()
+
+    async def _fetch(self, ticket: int, request: ChatRequest) -> None:
+        from medgemma_tui.client import ServiceError
+
+        service, text, error = self._service, "", self._given_up
+        if service is None or error is not None:
+            error = error or ErrorInfo(type="unreachable", message="not connected")
+        else:
+            try:
+                async with asyncio.timeout(FETCH_WITHIN_S):
+                    async for chunk in service.stream(request):
+                        text += "".join(choice.delta.content or "" for choice in chunk.choices)
+            except ServiceError as failure:
+                error = failure.info
+            except TimeoutError:
+                error = ErrorInfo(type="timeout", message="no answer in time")
+        self._post(messages.AnswerArrived(ticket, text, error))
 
     # --- counting ---
 
@@ -352,29 +383,6 @@ class Link:
             self._post(messages.Forgotten())
         except ServiceError as failure:
             self._post(messages.Forgotten(failure.info))
-
-
-class _Batch:
-    """Chunks on their way to the app, at most one message every ``BATCH_S``."""
-
-    def __init__(self, turn_id: int, post: Callable[[Message], object]) -> None:
-        self._turn_id = turn_id
-        self._post = post
-        self._chunks: list[ChatChunk] = []
-        self._timer: asyncio.TimerHandle | None = None
-
-    def add(self, chunk: ChatChunk) -> None:
-        self._chunks.append(chunk)
-        if self._timer is None:
-            self._timer = asyncio.get_running_loop().call_later(BATCH_S, self.flush)
-
-    def flush(self) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
-        if self._chunks:
-            chunks, self._chunks = self._chunks, []
-            self._post(messages.ReplyArrived(self._turn_id, chunks))
 
 
 def own_network_sockets() -> int | None:

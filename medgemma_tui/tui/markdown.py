@@ -15,6 +15,7 @@ from markdown_it.rules_inline import StateInline
 from markdown_it.tree import SyntaxTreeNode
 
 from medgemma_tui.safetext import clean, clean_line
+from medgemma_tui.tui.full_names import NONE, Names
 from medgemma_tui.tui.ink import TEXT, Ink, Line
 from medgemma_tui.tui.profile import Glyphs
 from medgemma_tui.tui.tables import table
@@ -29,16 +30,18 @@ _SPANS = re.compile(rf"`+|(?!{_POWER.pattern})\*\*")
 _IN_A_WORD = re.compile(r"(?<=[A-Za-z0-9])(\*{1,2}|~~)(?=[A-Za-z0-9])")
 
 
-def render(text: str, width: int, glyphs: Glyphs, base: Ink = TEXT, *, live: bool = False) -> list[Line]:
+def render(
+    text: str, width: int, glyphs: Glyphs, base: Ink = TEXT, *, live: bool = False, names: Names = NONE
+) -> list[Line]:
     """The lines of some Markdown, none wider than ``width`` cells.
 
     ``base`` is the ink of plain text. ``live``: the text is still growing, so what is open at its end is closed for
-    the eye and an undecided marker is held back.
+    the eye and an undecided marker is held back. ``names`` are put behind their abbreviations, but not in code.
     """
     if live:
         text = _settled(text)
     tree = SyntaxTreeNode(_parser().parse(text))
-    return _Layout(glyphs, base).blocks(tree.children, max(2, width))
+    return _Layout(glyphs, base, names).blocks(tree.children, max(2, width))
 
 
 @cache
@@ -110,8 +113,10 @@ def _settled(text: str) -> str:
 class _Layout:
     """Lays a syntax tree out."""
 
-    def __init__(self, glyphs: Glyphs, base: Ink) -> None:
+    def __init__(self, glyphs: Glyphs, base: Ink, names: Names) -> None:
         self._glyphs = glyphs
+        self._names = names
+        self._named: set[str] = set()
         self._base = base
         self._quiet = base._replace(role="muted")
 
@@ -189,7 +194,7 @@ class _Layout:
         for child in node.children:
             if child.type == "inline":
                 self._spans(child.children, ink, line)
-        return line
+        return self._names.add(line, self._named, self._glyphs)
 
     def _spans(self, nodes: list[SyntaxTreeNode], ink: Ink, line: Line) -> None:
         for node in nodes:

@@ -56,6 +56,16 @@ class ReplyEnded(Message):
         super().__init__()
 
 
+class AnswerArrived(Message):
+    """The whole answer to request ``ticket``, which is no part of the conversation; ``error`` where none came."""
+
+    def __init__(self, ticket: int, text: str, error: ErrorInfo | None = None) -> None:
+        self.ticket = ticket
+        self.text = text
+        self.error = error
+        super().__init__()
+
+
 class Counted(Message):
     """The tokenizer's answer to count number ``ticket``; ``error`` instead where it could not count."""
 

@@ -61,6 +61,8 @@ class Glyphs:
     degree: str = "°C"
     """Two cells; one in ASCII."""
     dash: str = "—"
+    flag: str = "⚑"
+    """Before something that was found and can be checked."""
     thumb: str = " "
     """A scrollbar's handle, drawn in reverse."""
     track: str = " "
@@ -94,6 +96,7 @@ LINUX_CONSOLE = Glyphs(
     prompt=">",
     approx="≈",
     dash="-",
+    flag="»",
     border="solid",
     border_focus="double",
 )
@@ -128,6 +131,7 @@ ASCII = Glyphs(
     approx="~",
     degree="C",
     dash="-",
+    flag="*",
     thumb="#",
     border="ascii",
     border_focus="ascii",

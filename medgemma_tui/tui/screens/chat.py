@@ -67,6 +67,7 @@ class ChatScreen(Screen[None]):
         self.title_bar = TitleBar(profile, id="title")
         self.welcome = Welcome(id="welcome")
         self.transcript = Transcript(profile, id="transcript")
+        self.transcript.full_names = settings.full_names
         self.remark = Remark(profile, id="remark")
         self.banner = Banner(id="banner")
         self.suggestions = Suggestions(id="suggestions")

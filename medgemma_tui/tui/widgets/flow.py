@@ -30,7 +30,7 @@ class View:
         self._composer: Composer | None = None
         self._weights: dict[bool, tuple[int, int]] = {}
 
-    def compose(self, glyphs: Glyphs, *, trace_open: bool, selected: bool) -> None:
+    def compose(self, glyphs: Glyphs, *, trace_open: bool, selected: bool, full_names: bool = True) -> None:
         """Make the pieces from the entry as it is now; those that are the same are kept."""
         if self._composer is None:
             self._composer = Composer(glyphs)
@@ -38,7 +38,8 @@ class View:
             made = self._composer.notice(self.entry)
         else:
             self._trace_live = self.entry.state == "reasoning"
-            made = self._composer.turn(self.entry, trace_open=self.shows_trace(trace_open), selected=selected)
+            trace_open = self.shows_trace(trace_open)
+            made = self._composer.turn(self.entry, trace_open=trace_open, selected=selected, full_names=full_names)
         kept = {piece.key: piece for piece in self.pieces}
         self.pieces = [kept.get(piece.key, piece) for piece in made]
         self.forget_weight()
@@ -96,6 +97,7 @@ class Flow:
         self.views: list[View] = []
         self.width = 0
         self.trace_open = False
+        self.full_names = True
         self.selected: Turn | None = None
         self._glyphs = glyphs
         self._open: OrderedDict[int, View] = OrderedDict()
@@ -123,7 +125,8 @@ class Flow:
 
     def compose(self, view: View) -> None:
         """Bring a view up to date with its entry and keep its pieces for a while."""
-        view.compose(self._glyphs, trace_open=self.trace_open, selected=view.entry is self.selected)
+        selected = view.entry is self.selected
+        view.compose(self._glyphs, trace_open=self.trace_open, selected=selected, full_names=self.full_names)
         self._open[id(view)] = view
         self._open.move_to_end(id(view))
         while len(self._open) > OPEN_VIEWS:

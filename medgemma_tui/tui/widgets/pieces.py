@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from medgemma_tui import problems
@@ -11,6 +11,7 @@ from medgemma_tui.i18n import _, ngettext
 from medgemma_tui.safetext import clean, clean_line
 from medgemma_tui.tui.blocks import MAX_BLOCK, Block, Splitter
 from medgemma_tui.tui.conversation import Notice, Turn
+from medgemma_tui.tui.full_names import NONE, Namer, Names
 from medgemma_tui.tui.ink import MUTED, TEXT, Ink, Line
 from medgemma_tui.tui.markdown import render
 from medgemma_tui.tui.profile import Glyphs
@@ -68,6 +69,7 @@ class Composer:
         self._glyphs = glyphs
         self._trace = Splitter()
         self._answer = Splitter()
+        self._namer = Namer()
 
     def notice(self, notice: Notice) -> list[Piece]:
         """The pieces of a line of the program's own."""
@@ -75,8 +77,8 @@ class Composer:
         mark = {"info": glyphs.dot, "warning": glyphs.warn, "error": glyphs.bad}[notice.level]
         return [self._said("notice", clean(notice.text), _NOTICE[notice.level], mark), _blank("end")]
 
-    def turn(self, turn: Turn, *, trace_open: bool, selected: bool) -> list[Piece]:
-        """The pieces of a turn, in order."""
+    def turn(self, turn: Turn, *, trace_open: bool, selected: bool, full_names: bool) -> list[Piece]:
+        """The pieces of a turn, in order. ``full_names``: behind the abbreviations of its answer."""
         glyphs = self._glyphs
         pieces = [self._head("you", turn, selected)]
         pieces.extend(self._plain("q", glyphs.shown(clean(turn.question)), Ink("question")))
@@ -95,7 +97,9 @@ class Composer:
             if turn.unknown_to_demo:
                 pieces.append(self._said("demo", problems.demo_does_not_know(), Ink("demo"), glyphs.warn))
         if turn.answer:
-            pieces.extend(self._markdown("a", self._answer.feed(clean(turn.answer)), turn.live, TEXT, ""))
+            blocks = self._answer.feed(clean(turn.answer))
+            names = self._namer.names(blocks[:-1] if turn.live else blocks) if full_names else []
+            pieces.extend(self._markdown("a", blocks, turn.live, TEXT, "", names))
         pieces.extend(self._said(f"note{at}", text, ink, glyphs.warn) for at, (text, ink) in enumerate(_notes(turn)))
         pieces.append(_blank("end"))
         return pieces
@@ -155,20 +159,26 @@ class Composer:
             )  # fmt: skip
             at, index = end, index + 1
 
-    def _markdown(self, name: str, blocks: list[Block], live: bool, ink: Ink, bar: str) -> Iterator[Piece]:
-        """Blocks of Markdown, with a rule beside them if ``bar`` is given; the last one may still grow."""
+    def _markdown(
+        self, name: str, blocks: list[Block], live: bool, ink: Ink, bar: str, names: Sequence[Names] = ()
+    ) -> Iterator[Piece]:
+        """Blocks of Markdown, with a rule beside them if ``bar`` is given; the last one may still grow.
+
+        ``names`` are the full names in the first blocks.
+        """
         for at, block in enumerate(blocks):
             growing = live and at == len(blocks) - 1
+            added = names[at] if at < len(names) else NONE
 
-            def make(width: int, block: Block = block, growing: bool = growing) -> list[Line]:
+            def make(width: int, block: Block = block, growing: bool = growing, added: Names = added) -> list[Line]:
                 inner = width - 2 if bar else width
-                lines = render(block.text, inner, self._glyphs, ink, live=growing)
+                lines = render(block.text, inner, self._glyphs, ink, live=growing, names=added)
                 if block.gap:
                     lines.insert(0, [])
                 return [[(f"{bar} ", MUTED), *line] for line in lines] if bar else lines
 
             breaks = block.text.count("\n") + 1 + block.gap
-            yield Piece((name, at, block, growing), make, weigh(block.text), breaks, kind=name)
+            yield Piece((name, at, block, growing, added), make, weigh(block.text), breaks, kind=name)
 
 
 def is_demo(turn: Turn) -> bool:

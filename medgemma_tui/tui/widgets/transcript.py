@@ -80,6 +80,18 @@ class Transcript(ScrollView, Inked, can_focus=True):
         return self._flow.selected
 
     @property
+    def full_names(self) -> bool:
+        """Whether full names stand behind the abbreviations of answers."""
+        return self._flow.full_names
+
+    @full_names.setter
+    def full_names(self, on: bool) -> None:
+        if on != self._flow.full_names:
+            self._flow.full_names = on
+            self._flow.recompose()
+            self._arrange()
+
+    @property
     def following(self) -> bool:
         """True while the end of the conversation is kept in view."""
         return self._following
