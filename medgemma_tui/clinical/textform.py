@@ -6,8 +6,10 @@ character stands for exactly one, so an offset into the folded text is an offset
 
 from __future__ import annotations
 
+import re
 import sys
 from functools import cache
+from typing import Literal
 
 _LOOK_ALIKES = {
     "–": "-", "—": "-", "−": "-", "‐": "-", "‑": "-", "~": "~", "～": "~", "〜": "~",
@@ -48,3 +50,11 @@ def fold(text: str) -> str:
 def is_word(char: str) -> bool:
     """Whether a character is part of a word written in letters: Latin or Greek letters and digits; not Chinese."""
     return char.isalnum() and ord(char) < 0x2E80
+
+
+_CHINESE = re.compile("[\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003134f]")
+
+
+def question_language(text: str) -> Literal["zh", "en"]:
+    """The language in which a question is to be answered: Chinese where it holds any Chinese character."""
+    return "zh" if _CHINESE.search(text) else "en"
