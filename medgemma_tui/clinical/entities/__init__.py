@@ -1,0 +1,75 @@
+"""Entities: who the patient is, what was measured, given, found and denied, each with its place in the text."""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+
+from medgemma_tui.clinical.entities.allergy import find_allergies
+from medgemma_tui.clinical.entities.demographics import find_ages, find_sexes
+from medgemma_tui.clinical.entities.drugs import find_drugs
+from medgemma_tui.clinical.entities.duration import find_durations
+from medgemma_tui.clinical.entities.lists import Analyte, lists
+from medgemma_tui.clinical.entities.measures import find_measures
+from medgemma_tui.clinical.entities.named import find_named
+from medgemma_tui.clinical.entities.scan import scan
+from medgemma_tui.clinical.findings import Entity, Term
+from medgemma_tui.clinical.terms import find_terms
+
+__all__ = ["find_entities", "label"]
+
+# Where two entities have the very same span, the one whose kind comes first stays.
+_RANK = {
+    kind: rank
+    for rank, kind in enumerate(
+        ("allergy", "drug", "vital", "lab", "age", "sex", "finding", "diagnosis", "duration", "anatomy")
+    )
+}
+
+
+def find_entities(text: str, terms: tuple[Term, ...] | None = None) -> tuple[Entity, ...]:
+    """All entities of a text, sorted by their spans, which do not overlap: of two that do, the longer stays.
+
+    ``terms`` are the text's standard terms where the caller has them already; they become the diagnoses. Never raises
+    on any text. Raises TableError where a list cannot be used.
+    """
+    prepared = scan(text)
+    known = lists()
+    pressure, temperature = known.by_id.get(("vital", "blood_pressure")), known.by_id.get(("vital", "temperature"))
+    found: list[Entity] = []
+    found += find_ages(prepared)
+    found += find_sexes(prepared)
+    found += find_durations(prepared)
+    found += find_measures(
+        prepared,
+        pressure if isinstance(pressure, Analyte) else None,
+        temperature if isinstance(temperature, Analyte) else None,
+    )
+    found += find_drugs(prepared)
+    found += find_allergies(prepared)
+    found += find_named(prepared)
+    for term in find_terms(text) if terms is None else terms:
+        found.append(Entity("diagnosis", term.text, term.span, term.standard_en, negated=term.negated))
+    return _settled(found)
+
+
+def label(kind: str, name: str) -> tuple[str, str] | None:
+    """The Chinese and the English name of a vital sign, a laboratory value, a drug, a place or a finding."""
+    found = lists().by_id.get((kind, name))
+    return (found.zh, found.en) if found else None
+
+
+def _settled(found: list[Entity]) -> tuple[Entity, ...]:
+    """Of overlapping entities the longest stays; of equal ones the first kind of ``_RANK``."""
+    found.sort(key=lambda entity: (entity.span[0] - entity.span[1], _RANK[entity.kind], entity.span))
+    starts: list[int] = []
+    kept: list[Entity] = []
+    for entity in found:
+        start, end = entity.span
+        at = bisect_right(starts, start)
+        if at and kept[at - 1].span[1] > start:
+            continue
+        if at < len(starts) and starts[at] < end:
+            continue
+        starts.insert(at, start)
+        kept.insert(at, entity)
+    return tuple(kept)

@@ -1,0 +1,114 @@
+"""Drugs with the dose, route and frequency that stand beside them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from medgemma_tui.clinical.entities.lists import Hit, Named
+from medgemma_tui.clinical.entities.numbers import NUMBER, parse
+from medgemma_tui.clinical.entities.scan import Scan
+from medgemma_tui.clinical.entities.units import dose_forms, frequencies, match_form, match_unit, routes
+from medgemma_tui.clinical.findings import Entity, Quantity
+
+_NUMBER = re.compile(
+    rf"(?P<n>{NUMBER}|半|[一两二三四](?=片|粒|支))(?:\s?[-~]\s?(?P<to>{NUMBER}))?(?:\s?/\s?(?P<and>{NUMBER}))?"
+)
+_PER = re.compile(r"\s?/\s?(?:(?P<day>d|day|日|天)|次|片|粒)(?![a-z])")
+_SKIP = re.compile(
+    r"[\s,:(·]|的|剂量|为|约|每次|一次(?=\d)|单次|缓释片|肠溶片|分散片|控释片|咀嚼片|片剂|片|缓释胶囊|胶囊|注射液|注射剂|颗粒|口服液|"
+    r"滴眼液|气雾剂|粉吸入剂|软膏|乳膏|用量|规律|长期|tablets?(?![a-z])|capsules?(?![a-z])|injection|at a dose of|at|dose"
+)
+_EVERY = re.compile(
+    r"q\s?(?P<h>\d{1,2})\s?h(?![a-z0-9])|"
+    r"(?:每|every\s)\s?(?P<e>\d{1,2})\s?(?:个?小时|h|hours?)(?:\s?(?:一次|1次))?(?![a-z0-9])"
+)
+_DOSE_BEFORE = re.compile(rf"(?<![\d.])(?P<n>{NUMBER})\s?(?P<unit>[a-zμ毫微克升单位万]{{1,6}})\s?(?:of\s|的)?$")
+_WORD_BEFORE = re.compile(r"(?P<word>[a-z]{2,12}|[\u4e00-\u9fff]{2,4})\s?$")
+_AFTER = re.compile(rf"[\s:=为]{{0,3}}(?P<n>{NUMBER})")
+_MOST = 9  # pieces behind a name
+
+
+def find_drugs(scan: Scan) -> Iterator[Entity]:
+    """The drugs of the list. A dose that is a range (5-10mg) lies in the text, but is no ``dose``: it is not one."""
+    starts = {hit.start for hit in scan.hits}
+    for hit in scan.hits:
+        for item in hit.items:
+            if isinstance(item, Named) and item.kind == "drug":
+                measured = len(hit.items) > 1
+                entity = _drug(scan, hit, item, starts)
+                if not measured or entity.dose or entity.route or entity.frequency or not _measured(scan, hit):
+                    yield entity
+                break
+
+
+def _measured(scan: Scan, hit: Hit) -> bool:
+    """An analyte's value follows (白蛋白 32 g/L): what is meant is the measurement."""
+    found = _AFTER.match(scan.folded, hit.end)
+    return found is not None and match_unit(scan.folded, found.end()) is not None
+
+
+def _drug(scan: Scan, hit: Hit, item: Named, starts: set[int]) -> Entity:
+    folded = scan.folded
+    at = end = hit.end
+    start = hit.start
+    dose: Quantity | None = None
+    dosed = False
+    route = frequency = ""
+    for _ in range(_MOST):
+        if at in starts and at != hit.end:
+            break
+        skipped = _SKIP.match(folded, at)
+        found = match_form(routes(), folded, at)
+        if found and not route:
+            route, at = found
+            end = at
+            continue
+        every = _EVERY.match(folded, at)
+        if every and not frequency:
+            frequency = f"q{every['h'] or every['e']}h"
+            at = end = every.end()
+            continue
+        found = match_form(frequencies(), folded, at)
+        if found and not frequency:
+            frequency, at = found
+            end = at
+            continue
+        number = None if dosed else _NUMBER.match(folded, at)
+        if number:
+            gap = number.end() + (folded[number.end() : number.end() + 1] == " ")
+            unit = match_form(dose_forms(), folded, gap)
+            if unit is None:
+                break
+            dosed, at = True, unit[1]
+            end = at
+            value = 0.5 if number["n"] == "半" else parse(number["n"])
+            if value is not None and not number["to"] and not number["and"]:
+                dose = Quantity(value, unit[0])
+            per = _PER.match(folded, at)
+            if per:
+                at = end = per.end()
+                frequency = frequency or ("daily" if per["day"] else "")
+            continue
+        if skipped is None:
+            break
+        at = skipped.end()
+    if dose is None and not dosed:
+        before = _DOSE_BEFORE.search(folded, max(0, start - 18), start)
+        unit = match_form(dose_forms(), folded, before.start("unit")) if before else None
+        value = parse(before["n"]) if before else None
+        if before and unit and value is not None and unit[1] == before.end("unit"):
+            dose, start = Quantity(value, unit[0]), before.start()
+    if not route:
+        word = _WORD_BEFORE.search(folded, max(0, start - 14), start)
+        if word:
+            for cut in range(word.start("word"), word.end("word") - 1):
+                found = match_form(routes(), folded, cut)
+                if found and found[1] == word.end("word"):
+                    route, start = found[0], cut
+                    break
+    span = (start, end)
+    negated = scan.negated(hit.start, hit.end)
+    return Entity(
+        "drug", scan.text[start:end], span, item.id, dose=dose, route=route, frequency=frequency, negated=negated
+    )

@@ -1,0 +1,209 @@
+"""The lists behind the entities, read once: what is measured, drugs, anatomy, findings, under every name in use."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from medgemma_tui.clinical import tables
+from medgemma_tui.clinical.lexicon import Lexicon
+from medgemma_tui.clinical.textform import fold
+
+Condition = Literal["plain", "unit", "cluster"]
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """A unit of a measurement: value = value in the first unit * factor + offset; what a living patient can have.
+
+    ``shown``: offered as the other unit in use. Not ``convertible``: a method of its own (CK-MB activity and mass).
+    """
+
+    unit: str
+    factor: float
+    low: float
+    high: float
+    offset: float = 0.0
+    shown: bool = True
+    convertible: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Analyte:
+    """Something that is measured. ``units`` begins with the one that the limits are given in; it may be empty."""
+
+    id: str
+    kind: Literal["vital", "lab"]
+    zh: str
+    en: str
+    units: tuple[Limits, ...]
+    signed: bool = False
+
+    def limits(self, unit: str) -> Limits | None:
+        return next((found for found in self.units if found.unit == unit), None)
+
+
+@dataclass(frozen=True, slots=True)
+class Measure:
+    """A name of an analyte. ``condition``: "unit" counts only with a unit, "cluster" also among other vital signs.
+
+    ``exact`` is how it must be written where the case matters (Mg is no mg).
+    """
+
+    analyte: Analyte
+    condition: Condition
+    exact: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Named:
+    """A drug, a place in the body, or a finding."""
+
+    kind: Literal["drug", "anatomy", "finding"]
+    id: str
+    zh: str
+    en: str
+
+
+Item = Measure | Named
+
+
+@dataclass(frozen=True, slots=True)
+class Hit:
+    """A listed expression at ``[start, end)`` and all that it can stand for."""
+
+    start: int
+    end: int
+    items: tuple[Item, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Lists:
+    """All lists compiled. ``names_with_digits`` holds, under the letters it begins with, names such as spo2."""
+
+    lexicon: Lexicon[tuple[Item, ...]]
+    measures: dict[str, tuple[Item, ...]]
+    names_with_digits: dict[str, tuple[str, ...]]
+    by_id: dict[tuple[str, str], Analyte | Named]
+
+
+@tables.compiled
+def lists() -> Lists:
+    """The lists. Raises TableError where one cannot be used."""
+    names: dict[str, list[Item]] = {}
+    by_id: dict[tuple[str, str], Analyte | Named] = {}
+    ignored: list[str] = []
+    for table, key, kind in (("vitals", "vital", "vital"), ("labs", "lab", "lab")):
+        for row in tables.rows(table, key):
+            analyte = _analyte(f"{table}.toml", row, "vital" if kind == "vital" else "lab")
+            by_id[analyte.kind, analyte.id] = analyte
+            _add_measures(f"{table}.toml", row, analyte, names)
+    for table, key in (("drugs", "drug"), ("anatomy", "anatomy"), ("findings", "finding")):
+        for row in tables.rows(table, key):
+            named = _named(f"{table}.toml", row, key)
+            by_id[named.kind, named.id] = named
+            for name in {named.zh, named.en, *_texts(f"{table}.toml", row, "names")} - {""}:
+                _put(names, name, named)
+        for row in tables.rows(table, "ignore"):
+            ignored += _texts(f"{table}.toml", row, "names")
+    measures = {name: tuple(item for item in items if isinstance(item, Measure)) for name, items in names.items()}
+    measures = {name: items for name, items in measures.items() if items}
+    digits: dict[str, list[str]] = {}
+    for name in measures:
+        letters = len(name) - len(name.lstrip("abcdefghijklmnopqrstuvwxyzαβγδ-"))
+        if 0 < letters < len(name) and name[letters].isdecimal():
+            digits.setdefault(name[:letters], []).append(name)
+    entries: list[tuple[str, tuple[Item, ...] | None]] = [(name, None) for name in ignored]
+    entries += [(name, tuple(items)) for name, items in names.items()]
+    return Lists(
+        Lexicon(entries),
+        dict(measures),
+        {letters: tuple(sorted(found, key=len, reverse=True)) for letters, found in digits.items()},
+        by_id,
+    )
+
+
+def _put(names: dict[str, list[Item]], name: str, item: Item) -> None:
+    under = names.setdefault(fold(name).strip(), [])
+    # A later row of the same kind and id (a site's) takes the place of the earlier one.
+    under[:] = [other for other in under if _key(other) != _key(item)]
+    under.append(item)
+
+
+def _key(item: Item) -> tuple[str, str]:
+    return (item.analyte.kind, item.analyte.id) if isinstance(item, Measure) else (item.kind, item.id)
+
+
+def _add_measures(path: str, row: tables.Row, analyte: Analyte, names: dict[str, list[Item]]) -> None:
+    exact = {fold(name): name for name in _texts(path, row, "exact")}
+    plain = [name for name in (analyte.zh, analyte.en) if name] if row.get("own_names", True) else []
+    conditions: tuple[tuple[Condition, list[str]], ...] = (
+        ("plain", plain + _texts(path, row, "names")),
+        ("unit", _texts(path, row, "unit_names")),
+        ("cluster", _texts(path, row, "cluster_names")),
+    )
+    for condition, written in conditions:
+        for name in written:
+            _put(names, name, Measure(analyte, condition, exact.get(fold(name), "")))
+
+
+def _analyte(path: str, row: tables.Row, kind: Literal["vital", "lab"]) -> Analyte:
+    name = _text(path, row, "id")
+    units: list[Limits] = []
+    listed = row.get("units", [])
+    low, high = _number(path, row, "low", float("-inf")), _number(path, row, "high", float("inf"))
+    if low >= high:
+        raise tables.TableError(path, f"{name}: low is not below high")
+    if not isinstance(listed, list):
+        raise tables.TableError(path, f"{name}: units is no list")
+    for unit in listed:
+        if not isinstance(unit, dict) or not isinstance(unit.get("unit"), str):
+            raise tables.TableError(path, f"{name}: a unit has no name")
+        factor = _number(path, unit, "factor", 1.0)
+        offset = _number(path, unit, "offset", 0.0)
+        if factor <= 0:
+            raise tables.TableError(path, f"{name}: the factor of {unit['unit']} is not above 0")
+        own_low = _number(path, unit, "low", low * factor + offset)
+        own_high = _number(path, unit, "high", high * factor + offset)
+        units.append(
+            Limits(
+                str(unit["unit"]),
+                factor,
+                own_low,
+                own_high,
+                offset,
+                unit.get("shown") is not False,
+                unit.get("convertible") is not False,
+            )
+        )
+    return Analyte(name, kind, _text(path, row, "zh"), _text(path, row, "en"), tuple(units), row.get("signed") is True)
+
+
+def _named(path: str, row: tables.Row, key: str) -> Named:
+    kind: Literal["drug", "anatomy", "finding"] = (
+        "drug" if key == "drug" else "anatomy" if key == "anatomy" else "finding"
+    )
+    en = _text(path, row, "en")
+    given = row.get("id", en)
+    return Named(kind, str(given), _text(path, row, "zh"), en)
+
+
+def _text(path: str, row: tables.Row, key: str) -> str:
+    value = row.get(key)
+    if not isinstance(value, str) or not value.strip():
+        raise tables.TableError(path, f"{row.get('id', row.get('en', 'a row'))}: {key} is missing or no text")
+    return value
+
+
+def _texts(path: str, row: tables.Row, key: str) -> list[str]:
+    value = row.get(key, [])
+    if not isinstance(value, list) or not all(isinstance(text, str) and text.strip() for text in value):
+        raise tables.TableError(path, f"{row.get('id', row.get('en', 'a row'))}: {key} is no list of texts")
+    return [str(text) for text in value]
+
+
+def _number(path: str, row: tables.Row, key: str, default: float) -> float:
+    value = row.get(key, default)
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise tables.TableError(path, f"{row.get('id', row.get('unit', 'a row'))}: {key} is no number")
+    return float(value)

@@ -1,0 +1,296 @@
+"""Vital signs and laboratory values: a listed name, a value, and a unit that belongs to it.
+
+The unit decides. A short name with a value that no unit follows counts only where nothing else can be meant: K41 and
+T4 are codes, "K 41" is a potassium that no living patient has.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from medgemma_tui.clinical.entities.lists import Analyte, Hit, Limits, Measure
+from medgemma_tui.clinical.entities.numbers import NUMBER, parse, plain
+from medgemma_tui.clinical.entities.scan import Scan
+from medgemma_tui.clinical.entities.units import match_unit
+from medgemma_tui.clinical.findings import Entity, Quantity
+from medgemma_tui.clinical.textform import is_word
+
+_LINK = (
+    r"测得|由|从|自|测值|测定|测|约为|约|为|是|在|达到|高达|最高|最低|达|升高至|升高到|上升至|升至|升到|增至|降低至|降至|下降至|降到|"
+    r"升高|降低|增高|偏高|偏低|下降|水平|浓度|计数|定量|结果|检查|检测|复查|今日|今晨|当前|目前|值|"
+    r"is|was|are|were|of|at|level|value|count|around|about|approximately|approx\.?|elevated|raised|low|high|up to|"
+    r"currently|↑|↓"
+)
+_GAP = rf"\)?(?:\s{{0,2}}\([^()\d][^()]{{0,23}}\))?(?:[\s:=]{{0,3}}(?:{_LINK})){{0,3}}[\s:=]{{0,3}}"
+_COMPARE = r"(?P<cmp>[<>]=?|≤|≥|≦|≧|大于|小于|超过|低于|高于|不足|above|below|over|under)?"
+_THOUSANDS = r"\d{1,3}(?:,\d{3}){1,2}(?![\d,])(?:\.\d{1,6})?"
+_VALUE = re.compile(
+    rf"{_GAP}{_COMPARE}\s{{0,2}}(?P<num>[-+]?(?:{_THOUSANDS}|{NUMBER}))"
+    rf"(?:\s?(?:[-~]|至|到)\s?(?P<upper>{NUMBER}))?"
+)
+_NEXT = re.compile(rf"\s?(?:→|->|-->|升高至|升高到|升至|升到|降至|降到|下降至|增至|to)\s?(?P<num>{NUMBER})")
+_QUALITY = re.compile(
+    r"(?:\([^()\d]{1,16}\))?[\s:=]{0,2}(?:\((?P<signs>\+{1,4}|±|-)\)|(?P<plus>[1-4]\+|\+{1,4}(?![\d+])|±)|"
+    r"(?P<word>阳性|阴性|弱阳性|升高|增高|偏高|降低|减低|偏低|正常|"
+    r"(?:is |was )?(?:positive|negative|elevated|raised|normal)(?![a-z])))"
+)
+_WORDS = {
+    "阳性": "positive", "弱阳性": "weakly positive", "阴性": "negative", "升高": "high", "增高": "high", "偏高": "high",
+    "降低": "low", "减低": "low", "偏低": "low", "正常": "normal", "positive": "positive", "negative": "negative",
+    "elevated": "high", "raised": "high", "normal": "normal",
+}  # fmt: skip
+_COMPARED = {
+    "大于": ">", "超过": ">", "高于": ">", "above": ">", "over": ">", "小于": "<", "低于": "<", "不足": "<", "below": "<",
+    "under": "<", "<=": "≤", ">=": "≥", "≦": "≤", "≧": "≥",
+}  # fmt: skip
+_COUNTED = "年月日岁期级片粒支个天周次分小时型类倍多例位名号床项种人颗根条页章届℃hd"
+_AFTER = re.compile(r"\s?(?:及以上|以上|以下|以内|之内)")
+_PRESSURE = re.compile(
+    rf"{_GAP}{_COMPARE}\s{{0,2}}(?P<high>\d{{1,4}}(?:\.\d)?(?:-\d{{2,3}})?)\s?(?:/|over)\s?"
+    r"(?P<low>\d{1,4}(?:\.\d)?(?:-\d{2,3})?)(?![\d/])"
+)
+_BARE_PRESSURE = re.compile(r"(?<![\d/.-])(\d{2,4})\s?/\s?(\d{2,4})\s?(?:mmhg|毫米汞柱)")
+_BARE_TEMPERATURE = re.compile(r"(?<![\d.-])(\d{2,3}(?:\.\d{1,2})?)\s?(?:℃|°c|摄氏度)(?![a-z0-9])")
+_DEGREES = re.compile(r"\s?度\s?(\d)(?!\d)")
+_CLUSTER = frozenset({"temperature", "pulse", "respiratory_rate", "blood_pressure", "heart_rate", "oxygen_saturation"})
+
+
+def find_measures(scan: Scan, pressure: Analyte | None, temperature: Analyte | None) -> Iterator[Entity]:
+    """The vital signs and laboratory values of a text; what overlaps is settled by the caller."""
+    near = _vital_places(scan)
+    for hit in scan.hits:
+        yield from _read(scan, hit, near, glued=False)
+    for hit in scan.glued:
+        yield from _read(scan, hit, near, glued=True)
+    if pressure is not None:
+        for match in _BARE_PRESSURE.finditer(scan.folded):
+            yield _pressure(scan, pressure, match.start(), match.end(), match.group(1), match.group(2), "mmHg", "")
+    if temperature is not None:
+        for match in _BARE_TEMPERATURE.finditer(scan.folded):
+            limits = temperature.limits("℃")
+            if limits is not None:
+                span = (match.start(), match.end())
+                yield _entity(scan, temperature, span, float(match.group(1)), limits)
+
+
+def _vital_places(scan: Scan) -> list[int]:
+    """Where vital signs are named beyond doubt: a bare T, P or R near one of them is another."""
+    return [
+        hit.start
+        for hits in (scan.hits, scan.glued)
+        for hit in hits
+        if any(isinstance(item, Measure) and item.analyte.id in _CLUSTER for item in hit.items)
+    ]
+
+
+def _read(scan: Scan, hit: Hit, near: list[int], *, glued: bool) -> Iterator[Entity]:
+    measures = [item for item in hit.items if isinstance(item, Measure) and _written(scan, hit, item)]
+    if not measures:
+        return
+    if measures[0].analyte.id == "blood_pressure":
+        yield from _read_pressure(scan, hit, measures[0].analyte)
+        return
+    match = _VALUE.match(scan.folded, hit.end)
+    if match is None:
+        quality = None if glued else _quality(scan, hit, measures)
+        if quality is not None:
+            yield quality
+        return
+    number = match["num"]
+    start, end = match.start("num"), match.end()
+    folded = scan.folded
+    if number[0] in "+-" and not any(item.analyte.signed for item in measures):
+        return
+    if "," in number and "，" in scan.text[start : match.end("num")]:
+        number, end = number.split(",")[0], start + number.index(",")  # a Chinese comma divides, it groups no digits
+    upper = match["upper"] if end == match.end() else None
+    parsed = parse(number)
+    if parsed is None:
+        return
+    later = _NEXT.match(folded, end) if upper is None else None
+    last = later.end() if later else end
+    unit, unit_end = match_unit(folded, last) or ("", last)
+    if not unit and measures[0].analyte.id == "temperature":
+        degrees = _DEGREES.match(folded, last)
+        if degrees and parsed == int(parsed):  # 38度5
+            parsed, unit, unit_end = parsed + int(degrees.group(1)) / 10, "℃", degrees.end()
+    measure = _choose(scan, hit, measures, parsed, unit, last, near, glued, number[0] in "+-")
+    if measure is None:
+        return
+    analyte = measure.analyte
+    limits = analyte.limits(unit) if unit else _only_unit(analyte, parsed)
+    compare = match["cmp"] or ""
+    compare = _COMPARED.get(compare, compare)
+    after = _AFTER.match(folded, unit_end)
+    if after and not compare:
+        compare = "<" if "下" in after.group() or "内" in after.group() else "≥"
+    if upper is not None:
+        top = parse(upper)
+        if top is None or top <= parsed:
+            return
+        bad = limits is not None and not (limits.low <= parsed and top <= limits.high)
+        yield _made(scan, analyte, (hit.start, unit_end), f"{plain(parsed)}-{plain(top)}", unit, bad, compare)
+        return
+    if unit and limits is None:
+        yield _made(scan, analyte, (hit.start, unit_end), parsed, unit, True, compare)
+        return
+    first_end = unit_end if later is None else end
+    yield _entity(scan, analyte, (hit.start, first_end), parsed, limits, compare)
+    if later is not None:
+        second = parse(later["num"])
+        if second is not None:
+            yield _entity(scan, analyte, (later.start("num"), unit_end), second, limits)
+
+
+def _written(scan: Scan, hit: Hit, item: Measure) -> bool:
+    return not item.exact or scan.text[hit.start : hit.end].rstrip("-") == item.exact
+
+
+def _choose(
+    scan: Scan,
+    hit: Hit,
+    measures: list[Measure],
+    value: float,
+    unit: str,
+    end: int,
+    near: list[int],
+    glued: bool,
+    signed: bool,
+) -> Measure | None:
+    """Which of the measurements of this name it is; None where it is none of them."""
+    folded = scan.folded
+    if unit:
+        for item in measures:
+            if item.analyte.limits(unit) is not None:
+                return item
+        # A concentration that this is never given in is asked about; a dose or a rate is something else.
+        name = folded[hit.start : hit.end]
+        long = len(name) > 4 or (len(name) > 1 and not is_word(name[0]))
+        listed = len(hit.items) == len(measures) and measures[0].condition == "plain"
+        if long and listed and measures[0].analyte.units and _concentration(unit):
+            return measures[0]
+        return None
+    following = folded[end : end + 1]
+    if following and (is_word(following) or following in _COUNTED or following in "/%^°℉"):
+        return None
+    if following in (".", "-", ",") and folded[end + 1 : end + 2].isdecimal() and following != ",":
+        return None
+    for item in measures:
+        if item.condition == "unit" and not signed:
+            continue
+        if item.condition == "cluster" and not _clustered(item, hit, near, value):
+            continue
+        possible = not item.analyte.units or any(unit.low <= value <= unit.high for unit in item.analyte.units)
+        if glued and item.analyte.kind == "lab" and (hit.end - hit.start < 2 or not possible):
+            continue
+        if glued and hit.end - hit.start < 2 and not possible:
+            continue
+        return item
+    return None
+
+
+def _clustered(item: Measure, hit: Hit, near: list[int], value: float) -> bool:
+    if not any(limits.low <= value <= limits.high for limits in item.analyte.units):
+        return False
+    return any(place != hit.start and abs(place - hit.start) <= 40 for place in near)
+
+
+def _concentration(unit: str) -> bool:
+    return "/" in unit and not unit.endswith(("/min", "/h", "/d", "/kg"))
+
+
+def _only_unit(analyte: Analyte, value: float) -> Limits | None:
+    """The unit of a bare value where only one is possible for a living patient: 132 is no creatinine in mg/dL."""
+    if len({unit.factor for unit in analyte.units}) == 1 and analyte.units[0].offset == 0:
+        return analyte.units[0]
+    possible = [unit for unit in analyte.units if unit.low <= value <= unit.high]
+    return possible[0] if len(possible) == 1 else None
+
+
+def _entity(
+    scan: Scan, analyte: Analyte, span: tuple[int, int], value: float, limits: Limits | None, compare: str = ""
+) -> Entity:
+    if limits is None:
+        bad = bool(analyte.units) and not any(unit.low <= value <= unit.high for unit in analyte.units)
+        return _made(scan, analyte, span, value, "", bad, compare)
+    bad = not limits.low <= value <= limits.high
+    base = (value - limits.offset) / limits.factor
+    also: list[Quantity] = []
+    scales = {(limits.factor, limits.offset)}  # one unit of each scale: ng/mL and μg/L are the same number
+    for unit in analyte.units:
+        if unit.shown and unit.convertible and limits.convertible and (unit.factor, unit.offset) not in scales:
+            scales.add((unit.factor, unit.offset))
+            also.append(Quantity(_rounded(base * unit.factor + unit.offset), unit.unit))
+    return _made(scan, analyte, span, value, limits.unit, bad, compare, tuple(also))
+
+
+def _made(
+    scan: Scan,
+    analyte: Analyte,
+    span: tuple[int, int],
+    value: float | str,
+    unit: str,
+    implausible: bool,
+    compare: str = "",
+    also: tuple[Quantity, ...] = (),
+) -> Entity:
+    return Entity(
+        kind=analyte.kind,
+        text=scan.text[span[0] : span[1]],
+        span=span,
+        name=analyte.id,
+        value=value,
+        unit=unit,
+        also=also,
+        implausible=implausible,
+        comparator=compare,
+    )
+
+
+def _rounded(value: float) -> float:
+    """Three figures, as a laboratory would print it."""
+    return float(f"{value:.3g}") if abs(value) < 1000 else float(round(value))
+
+
+def _quality(scan: Scan, hit: Hit, measures: list[Measure]) -> Entity | None:
+    """Positive, negative, high, low, normal, or a row of plus signs, where that is all that is said."""
+    analyte = measures[0].analyte
+    if analyte.kind != "lab" or measures[0].condition != "plain":
+        return None
+    match = _QUALITY.match(scan.folded, hit.end)
+    if match is None:
+        return None
+    if match["word"]:
+        value = _WORDS[match["word"].removeprefix("is ").removeprefix("was ")]
+    else:
+        value = match["signs"] or match["plus"]
+        if len(scan.folded[hit.start : hit.end]) == 1:  # K+ is an ion
+            return None
+    return _made(scan, analyte, (hit.start, match.end()), value, "", False)
+
+
+def _read_pressure(scan: Scan, hit: Hit, analyte: Analyte) -> Iterator[Entity]:
+    match = _PRESSURE.match(scan.folded, hit.end)
+    if match is None:
+        return
+    unit, end = match_unit(scan.folded, match.end()) or ("mmHg", match.end())
+    if unit not in ("mmHg", "kPa"):
+        return
+    after = _AFTER.match(scan.folded, end)
+    compare = match["cmp"] or ("<" if after and ("下" in after.group() or "内" in after.group()) else "")
+    compare = _COMPARED.get(compare, compare)
+    yield _pressure(scan, analyte, hit.start, end, match["high"], match["low"], unit, compare)
+
+
+def _pressure(
+    scan: Scan, analyte: Analyte, start: int, end: int, high: str, low: str, unit: str, compare: str
+) -> Entity:
+    """Limits hold for both; systolic must be above diastolic."""
+    limits = analyte.limits(unit)
+    systolic, diastolic = ([float(part) for part in text.split("-")] for text in (high, low))
+    bad = min(systolic) <= min(diastolic) or max(systolic) <= max(diastolic)
+    if limits is not None:
+        bad = bad or max(systolic) > limits.high or min(systolic) < limits.low or max(diastolic) > limits.high
+    also: tuple[Quantity, ...] = ()
+    return _made(scan, analyte, (start, end), f"{high}/{low}", unit, bad, compare, also)
