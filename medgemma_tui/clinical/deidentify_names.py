@@ -1,0 +1,258 @@
+"""Names of people behind their labels: Chinese names by their shape (surname, given name, what may follow), others by
+their capital letters. The lists are in ``data/identifiers.toml``.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Literal
+
+from medgemma_tui.clinical import tables
+from medgemma_tui.clinical.findings import Span
+from medgemma_tui.clinical.rowfields import text_of, texts_of
+
+LISTS = "identifiers"
+NameMode = Literal["name", "person", "staff"]
+"""What a label says: behind it is a name; someone is spoken of; a clinician, named only behind a colon."""
+HAN = "\u3400-\u4dbf\u4e00-\u9fff〇"
+
+_OPENING = re.compile(r"[ \t]*(?:(?:为|是|叫|is|called)[ \t]*)?(?P<colon>[:=]?)[ \t]*[(\"'《<「]?[ \t]*")
+_NEXT_CELL = re.compile(r"[ \t]*\n[ \t]*")
+_DOTTED = re.compile(rf"[{HAN}]{{1,10}}(?:[·•・‧∙⋅][{HAN}]{{1,10}}){{1,4}}")  # ethnic-minority names
+_SPACED = re.compile(rf"([{HAN}]) {{1,2}}([{HAN}])(?![{HAN}])")  # 张　三, as forms have it
+_RUN = re.compile(rf"[{HAN}]{{1,16}}")
+_BREAK = re.compile(r"$|[\s,.。;:、()!?\"'\]}/|<>》」\[+&\-]|[0-9]")
+_SEX_THEN_AGE = re.compile(r"[男女](?=[,、 ]{0,2}\d{1,3} ?岁|[性,、 ]|$)")
+_WORD = r"[A-Z][A-Za-z\u00c0-\u024f]{0,24}(?:['’\-][A-Za-z\u00c0-\u024f]{1,24}){0,2}"
+_IN_DOTTED_NAMES = frozenset("尔克买提不里木自热西衣")  # signs that Uyghur and Kazakh names are written with
+_LOWER = re.compile(r"[a-z]{2,20}(?:['’\-][a-z]{1,20})?(?: [a-z]{2,20}){0,2}")
+_AFTER_LATIN = re.compile(
+    r"[ \t]*(?:$|[,;.()\n/|\d\"、。]|[\u3400-\u9fff]"
+    r"|(?:is|was|has|had|aged?|presents|presented|presenting|reports|complains|came|who|with|m|f|male|female|man|woman|dob|mrn|tel|phone|sex|gender)(?![a-z]))"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class _Lists:
+    surnames: frozenset[str]
+    risky: frozenset[str]
+    compound: tuple[str, ...]
+    never: frozenset[str]
+    never_last: frozenset[str]
+    not_names: re.Pattern[str]
+    followed: re.Pattern[str]
+    unknown: re.Pattern[str]
+    relation: re.Pattern[str]
+    field: re.Pattern[str]
+    titled: re.Pattern[str]
+    han_title: re.Pattern[str]
+    latin: re.Pattern[str]
+    latin_title: re.Pattern[str]
+    latin_never: frozenset[str]
+    latin_unknown: frozenset[str]
+
+
+def any_of(words: list[str]) -> str:
+    """A regular expression that matches any of these, the longest first; nothing at all where there are none."""
+    return "|".join(map(re.escape, sorted(set(words), key=len, reverse=True))) or r"(?!)"
+
+
+def gather(table: str, key: str) -> list[str]:
+    """The texts that the rows of a table list under ``key``."""
+    return [text for row in tables.rows(LISTS, table) for text in texts_of(LISTS, row, key)]
+
+
+def _signs(table: str, key: str) -> frozenset[str]:
+    return frozenset("".join("".join(text_of(LISTS, row, key, "").split()) for row in tables.rows(LISTS, table)))
+
+
+@tables.compiled
+def _lists() -> _Lists:
+    english = "english_names"
+    titles = any_of(gather(english, "titles"))
+    every_title = any_of(gather(english, "titles") + gather(english, "staff_titles"))
+    particles = any_of(gather(english, "particles"))
+    word = rf"(?:{_WORD}|[A-Z]\.)"
+    further = rf"(?:,?[ ]{{1,2}}(?:(?:{particles})[ ]){{0,2}}{word})"
+    latin = rf"(?:(?:{every_title})\b\.?[ ]{{1,2}})?(?P<name>{word}{further}{{0,3}})"
+    never = " ".join(text_of(LISTS, row, "never", "") for row in tables.rows(LISTS, english))
+    return _Lists(
+        surnames=_signs("surnames", "single"),
+        risky=_signs("surnames", "risky"),
+        compound=tuple(gather("surnames", "compound")),
+        never=_signs("given_names", "never"),
+        never_last=_signs("given_names", "never_last"),
+        not_names=re.compile(any_of(gather("given_names", "not_names"))),
+        followed=re.compile(any_of(gather("given_names", "followed_by"))),
+        unknown=re.compile(any_of(gather("given_names", "unknown"))),
+        relation=re.compile(rf"(?:{any_of(gather('given_names', 'relations'))})[ \t:,]{{0,2}}"),
+        field=re.compile(any_of(gather("given_names", "next_fields"))),
+        titled=re.compile(rf"[{HAN}]{{1,4}}?(?={any_of(gather('given_names', 'titles'))})"),
+        han_title=re.compile(any_of(gather("given_names", "titles"))),
+        latin=re.compile(latin),
+        latin_title=re.compile(rf"(?<![A-Za-z])(?:{titles})\b\.?[ ]{{1,2}}(?=[A-Z])"),
+        latin_never=frozenset(never.split()),
+        latin_unknown=frozenset(gather(english, "unknown")),
+    )
+
+
+def name_behind(folded: str, cased: str, at: int, mode: NameMode, shouted: bool) -> Span | None:
+    """The name behind a label that ends at ``at``, or None where there is none.
+
+    ``cased`` is the folded text with its capital letters kept; ``shouted``: the label is in capitals, so that capitals
+    say nothing about what follows it.
+    """
+    opening = _OPENING.match(folded, at)
+    assert opening is not None  # every part of it may be empty
+    start, colon = opening.end(), bool(opening["colon"])
+    if mode == "name" and not colon and (cell := _NEXT_CELL.match(folded, at)):
+        start = cell.end()
+    if mode == "staff" and not colon:
+        return None
+    if (relation := _lists().relation.match(folded, start)) and mode == "name":
+        found = _chinese(folded, cased, relation.end(), strict=True)
+        if found:
+            return found
+    # what stands behind the colon of a name's label is a name; anything else must look like one
+    sure = mode == "name" and colon
+    return _chinese(folded, cased, start, strict=not sure) or _latin(folded, cased, start, mode, colon, shouted)
+
+
+def titled_names(folded: str, cased: str) -> list[Span]:
+    """Names with a title and no label: Mr Smith, 王先生. The title stays, since it tells the sex."""
+    lists, found = _lists(), []
+    for title in lists.latin_title.finditer(cased):
+        name = lists.latin.match(cased, title.end())
+        if name and (span := _without_words(name, strong=True)):
+            found.append(span)
+    for han_title in lists.han_title.finditer(folded):
+        for length in (3, 2, 1):
+            start = han_title.start() - length
+            before = folded[start - 1 : start] if start > 0 else ""
+            if start < 0 or (before and re.match(rf"[{HAN}]", before) and before not in "者人是谢的由，属约"):
+                continue
+            written = folded[start : han_title.start()]
+            if _surname_length(written) and not lists.not_names.match(written) and not set(written[1:]) & lists.never:
+                found.append((start, han_title.start()))
+                break
+    return found
+
+
+def _surname_length(text: str) -> int:
+    lists = _lists()
+    if text[:2] in lists.compound:
+        return 2
+    return 1 if text[:1] in lists.surnames else 0
+
+
+def _chinese(folded: str, cased: str, start: int, strict: bool) -> Span | None:
+    lists = _lists()
+    if (dotted := _DOTTED.match(cased, start)) and not set(dotted.group()) & (lists.never - _IN_DOTTED_NAMES):
+        return dotted.span()
+    spaced = _SPACED.match(folded, start)
+    if spaced and _surname_length(spaced[1]) and spaced[2] not in lists.never:
+        return spaced.span()
+    run = _RUN.match(folded, start)
+    if run is None:
+        return None
+    text = run.group()
+    if lists.unknown.match(text) or lists.relation.fullmatch(text) or (len(text) > 1 and text[1] == "某"):
+        return None
+    if not strict:
+        return _free(folded, start, text)
+    if title := lists.titled.match(folded, start):
+        family = title.group()
+        if _surname_length(family) and not set(family[1:]) & lists.never:
+            return title.span()
+    shaped = _shaped(folded, start, text)
+    return (start, start + shaped) if shaped else None
+
+
+def _free(folded: str, start: int, text: str) -> Span | None:
+    """What stands behind the colon of a name's label: all of it, up to the next field or to the sex before an age."""
+    lists = _lists()
+    for offset in range(2, len(text)):
+        rest = text[offset:]
+        sex = _SEX_THEN_AGE.match(folded, start + offset)
+        told = len(text) > 3 or folded[start + 3 : start + 4].isdigit()  # not 张胜男, 35
+        if (sex and told) or lists.field.match(rest):
+            return start, start + offset
+    if len(text) <= 4:
+        return (start, start + len(text)) if len(text) > 1 else None
+    shaped = _shaped(folded, start, text)
+    if shaped:
+        return start, start + shaped
+    for offset in range(2, len(text)):
+        if lists.followed.match(text, offset):
+            return start, start + offset
+    return start, start + min(len(text), 12)
+
+
+def _shaped(folded: str, start: int, text: str) -> int:
+    """How long the name is at the beginning of ``text``; 0 where it is no name."""
+    lists = _lists()
+    family = _surname_length(text)
+    if not family or (family == 1 and lists.not_names.match(text)):
+        return 0
+    for given in (2, 1):
+        length = family + given
+        name = text[family:length]
+        if len(name) != given or set(name) & lists.never or (given == 2 and name[1] in lists.never_last):
+            continue
+        end = start + length
+        if _BREAK.match(folded, end):
+            return length
+        # 高 begins 高血压 as well: such a name ends where the words end, or at the sex
+        if text[0] in lists.risky and family == 1:
+            if _SEX_THEN_AGE.match(folded, end) or folded.startswith(("因", "，", "性别", "女士", "先生"), end):
+                return length
+            continue
+        if lists.followed.match(folded, end):
+            return length
+    return 0
+
+
+def _without_words(name: re.Match[str], strong: bool) -> Span | None:
+    """A name in Latin letters up to the first word that is none."""
+    lists = _lists()
+    kept = start = name.start("name")
+    for word in re.finditer(r"[^\s,]+", name["name"]):
+        bare = word.group().lower().rstrip(".")
+        if bare in lists.latin_never or (kept == start and bare in lists.latin_unknown):
+            break
+        kept = start + word.end()
+    if kept == start or (not strong and " " not in name["name"][: kept - start]):
+        return None
+    text = name["name"][: kept - start]
+    return start, kept - (len(text) - len(text.rstrip(" ,")))
+
+
+def _latin(folded: str, cased: str, start: int, mode: NameMode, colon: bool, shouted: bool) -> Span | None:
+    lists = _lists()
+    if mode == "person" and folded.startswith(", ", start):
+        start += 2
+    name = lists.latin.match(cased, start)
+    if name is None:
+        plain = _LOWER.match(folded, start) if mode == "name" and colon else None
+        if plain is None or plain.group() != cased[slice(*plain.span())]:
+            return None
+        words = plain.group().split()
+        kept = [word for count, word in enumerate(words) if not set(words[: count + 1]) & lists.latin_never]
+        if not kept or kept[0] in lists.latin_unknown:
+            return None
+        end = start + len(" ".join(kept))
+        return (start, end) if _AFTER_LATIN.match(folded, end) or len(kept) < len(words) else None
+    titled = name.start("name") > name.start()
+    sure = titled or (mode == "name" and colon)
+    if mode == "name" and not colon:
+        return None
+    if shouted and not colon and not titled:
+        return None
+    span = _without_words(name, strong=sure or colon)
+    if span is None or sure:
+        return span
+    text = cased[slice(*span)]
+    if not colon and not all(re.fullmatch("[A-Z].*[a-z].*|[A-Z][.]?", word) for word in text.replace(",", " ").split()):
+        return None  # COPD, NYHA III
+    return span if _AFTER_LATIN.match(folded, span[1]) else None

@@ -1,0 +1,45 @@
+"""Reading the fields of a list's rows, with errors that name the list and the field."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+
+from medgemma_tui.clinical import tables
+
+
+def text_of(name: str, row: tables.Row, key: str, default: str | None = None) -> str:
+    """The text of a field. Raises TableError where it is missing (unless there is a default) or no text."""
+    value = row.get(key, default)
+    if not isinstance(value, str):
+        raise tables.TableError(f"{name}.toml", f"{key} is missing or no text in {_shown(row)}")
+    return value
+
+
+def texts_of(name: str, row: tables.Row, key: str) -> list[str]:
+    """The texts of a field that lists them, none where it is missing. Raises TableError where it is something else."""
+    value = row.get(key, [])
+    if not isinstance(value, list) or not all(isinstance(item, str) and item.strip() for item in value):
+        raise tables.TableError(f"{name}.toml", f"{key} is no list of texts in {_shown(row)}")
+    return value
+
+
+def choice_of(name: str, row: tables.Row, key: str, choices: Iterable[str], default: str | None = None) -> str:
+    """The text of a field that must be one of ``choices``. Raises TableError where it is another."""
+    value, allowed = text_of(name, row, key, default), list(choices)
+    if value not in allowed:
+        raise tables.TableError(f"{name}.toml", f"{key} is {value!r}, not one of {', '.join(allowed)}")
+    return value
+
+
+def pattern_of(name: str, expression: str) -> re.Pattern[str]:
+    """A regular expression of a list. Raises TableError where it is none."""
+    try:
+        return re.compile(expression)
+    except re.error as error:
+        raise tables.TableError(f"{name}.toml", f"{expression!r} is no regular expression: {error}") from None
+
+
+def _shown(row: tables.Row) -> str:
+    named = {key: value for key, value in row.items() if key not in ("source", "reviewer")}
+    return str(named)[:80]
