@@ -20,10 +20,14 @@ _ITEM = re.compile(r"[-*+][ \t]|\d{1,9}[.)][ \t]")
 
 @dataclass(frozen=True, slots=True)
 class Block:
-    """A piece of Markdown. ``gap``: an empty line stands before it."""
+    """A piece of Markdown. ``gap``: an empty line stands before it. ``start``: where ``text`` begins in the whole.
+
+    A block that continues a fence begins with that fence's opening line, which is not at ``start``.
+    """
 
     text: str
     gap: bool
+    start: int = 0
 
 
 class Splitter:
@@ -43,7 +47,7 @@ class Splitter:
         self._text = text
         if not text.strip():
             return []
-        cut = _cut(text[self._tail :], self._fence, self._gap)
+        cut = _cut(text[self._tail :], self._fence, self._gap, self._tail)
         self._stable.extend(piece.block for piece in cut[:-1])
         last = cut[-1]
         self._tail += last.start
@@ -60,8 +64,11 @@ class _Piece:
     fence: str
 
 
-def _cut(text: str, fence: str, gap: bool) -> list[_Piece]:
-    """The blocks of ``text``, which begins one: inside ``fence`` if that is given, after an empty line if ``gap``."""
+def _cut(text: str, fence: str, gap: bool, offset: int = 0) -> list[_Piece]:
+    """The blocks of ``text``, which begins one: inside ``fence`` if that is given, after an empty line if ``gap``.
+
+    ``offset`` is where it begins in the whole.
+    """
     pieces: list[_Piece] = []
     start, at = 0, 0
     continues = fence
@@ -69,7 +76,8 @@ def _cut(text: str, fence: str, gap: bool) -> list[_Piece]:
 
     def close() -> None:
         body = text[start:at].strip("\n")
-        pieces.append(_Piece(Block(f"{continues}\n{body}" if continues else body, gap), start, continues))
+        first = offset + start + (at - start - len(text[start:at].lstrip("\n")))
+        pieces.append(_Piece(Block(f"{continues}\n{body}" if continues else body, gap, first), start, continues))
 
     for line in _lines(text):
         solid = bool(line.strip())

@@ -3,16 +3,10 @@
 from __future__ import annotations
 
 from medgemma_tui.clinical import causal
-from medgemma_tui.clinical.findings import Language
 from medgemma_tui.protocol import ChatMessage, ChatRequest, JsonSchemaFormat, ResponseFormat
 
 MAX_TOKENS = 320
 """Enough for the longest chain that the schema allows in either language."""
-
-
-def language_of(text: str) -> Language:
-    """The language a text is written in: Chinese where it has any Chinese character."""
-    return "zh" if any("\u4e00" <= char <= "\u9fff" for char in text) else "en"
 
 
 def request(messages: list[ChatMessage]) -> ChatRequest:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from medgemma_tui import i18n
 from medgemma_tui.clinical import causal
+from medgemma_tui.clinical.textform import question_language
 from medgemma_tui.i18n import N_, _
 from medgemma_tui.tui import keymap, messages
 from medgemma_tui.tui.app import MedgemmaApp
-from medgemma_tui.tui.chain import language_of, request
+from medgemma_tui.tui.chain import request
 from medgemma_tui.tui.conversation import Turn
 from medgemma_tui.tui.help_text import help_text
 from medgemma_tui.tui.screens import dialogs
@@ -110,7 +111,7 @@ class Screen(MedgemmaApp):
         self._taught = turn
         self._teaching = TeachingScreen(self._console_profile, turn.question, demo=is_demo(turn))
         self.push_screen(self._teaching, self._teaching_closed)
-        language = language_of(turn.answer)
+        language = question_language(turn.answer)
         asked = self.controller.request_about(turn, causal.request_text(language))
         if asked is None:
             self._extract()

@@ -10,6 +10,7 @@ from datetime import datetime
 from itertools import count
 from typing import Literal
 
+from medgemma_tui.clinical.findings import Analysis
 from medgemma_tui.protocol import ChatChunk, ChatMessage, ErrorInfo, Usage
 
 _ids = count(1)
@@ -35,6 +36,10 @@ class Turn:
     """The demo model was asked something that is not in its corpus."""
     left_context: bool = False
     """This turn no longer fits the context window and is not sent any more."""
+    analysis: Analysis | None = None
+    """What was found in the question; None where nobody looked."""
+    sections: list[str] | None = None
+    """The headings that the answer had to have; None where it was free."""
 
     @property
     def live(self) -> bool:

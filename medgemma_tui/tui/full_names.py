@@ -12,9 +12,9 @@ from dataclasses import dataclass
 
 from medgemma_tui.clinical.abbreviations import expansions
 from medgemma_tui.clinical.findings import Language
+from medgemma_tui.clinical.textform import question_language
 from medgemma_tui.safetext import clean_line
 from medgemma_tui.tui.blocks import Block
-from medgemma_tui.tui.chain import language_of
 from medgemma_tui.tui.ink import Ink, Line
 from medgemma_tui.tui.profile import UNICODE, Glyphs
 
@@ -72,7 +72,7 @@ class Namer:
         return [names for _block, names in self._decided[: len(finished)]]
 
     def _decide(self, text: str) -> Names:
-        self._language = self._language or language_of(text)
+        self._language = self._language or question_language(text)
         if _FENCED.match(text):
             return NONE
         candidates = {found.abbreviation for found in expansions(text, self._language)}

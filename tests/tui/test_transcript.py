@@ -106,7 +106,7 @@ async def test_a_turn_has_its_parts_in_order() -> None:
     assert rows[0].strip() == "You  14:01"
     assert rows[1].strip() == "65岁男性"
     assert rows[2].strip() == "▸ Reasoning · 3 steps · 1,312 tok  (F2 shows)"
-    assert rows[3].strip() == "medgemma-1.5-4b-it  14:01 · 41 tok/s"
+    assert rows[3].strip() == "medgemma-1.5-4b-it  14:01 · 41 tok/s · verify before use"
     assert "<dose>" in text
     assert "1. a" not in text
 

@@ -6,13 +6,16 @@ import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
-from medgemma_tui import problems
+from medgemma_tui import clinical_words, problems
+from medgemma_tui.clinical.findings import Review
+from medgemma_tui.clinical.review import review
 from medgemma_tui.i18n import _, ngettext
 from medgemma_tui.safetext import clean, clean_line
+from medgemma_tui.tui import marks
 from medgemma_tui.tui.blocks import MAX_BLOCK, Block, Splitter
 from medgemma_tui.tui.conversation import Notice, Turn
 from medgemma_tui.tui.full_names import NONE, Namer, Names
-from medgemma_tui.tui.ink import MUTED, TEXT, Ink, Line
+from medgemma_tui.tui.ink import MUTED, TEXT, Ink, Line, width_of
 from medgemma_tui.tui.markdown import render
 from medgemma_tui.tui.profile import Glyphs
 from medgemma_tui.tui.wrap import wrap
@@ -70,6 +73,7 @@ class Composer:
         self._trace = Splitter()
         self._answer = Splitter()
         self._namer = Namer()
+        self._review: Review | None = None
 
     def notice(self, notice: Notice) -> list[Piece]:
         """The pieces of a line of the program's own."""
@@ -80,16 +84,18 @@ class Composer:
     def turn(self, turn: Turn, *, trace_open: bool, selected: bool, full_names: bool) -> list[Piece]:
         """The pieces of a turn, in order. ``full_names``: behind the abbreviations of its answer."""
         glyphs = self._glyphs
+        found = self._reviewed(turn)
         pieces = [self._head("you", turn, selected)]
         pieces.extend(self._plain("q", glyphs.shown(clean(turn.question)), Ink("question")))
+        if turn.analysis is not None and (chips := marks.chips(turn.analysis, glyphs)):
+            pieces.append(Piece(("chips", tuple(chips)), lambda width: wrap(chips, width), width_of(chips)))
         if turn.left_context:
             text = _("Left the context: the model no longer sees this turn.")
             pieces.append(self._said("left", text, MUTED, glyphs.dot))
         if turn.reasoning:
-            pieces.append(self._summary(turn, trace_open))
+            pieces.append(self._summary(turn, trace_open, found))
             if trace_open:
-                live = turn.state == "reasoning"
-                pieces.extend(self._markdown("t", self._trace.feed(clean(turn.reasoning)), live, _TRACE, glyphs.bar))
+                pieces.extend(self._steps(turn, found))
         if turn.state == "waiting" and not turn.answer:
             pieces.append(self._said("wait", clean_line(turn.waiting_for) or _("waiting"), MUTED, glyphs.ellipsis))
         if turn.answer or not turn.live:
@@ -100,6 +106,7 @@ class Composer:
             blocks = self._answer.feed(clean(turn.answer))
             names = self._namer.names(blocks[:-1] if turn.live else blocks) if full_names else []
             pieces.extend(self._markdown("a", blocks, turn.live, TEXT, "", names))
+        pieces.extend(self._marks(turn, found))
         pieces.extend(self._said(f"note{at}", text, ink, glyphs.warn) for at, (text, ink) in enumerate(_notes(turn)))
         pieces.append(_blank("end"))
         return pieces
@@ -115,19 +122,66 @@ class Composer:
             line.append((name, Ink("heading", bold=True)))
             speed = turn.usage.tokens_per_second if turn.usage else None
             rate = f" {self._glyphs.dot} {speed:.0f} tok/s" if speed else ""
-            line.append((f"  {time}{rate}", MUTED))
+            check = "" if demo else f" {self._glyphs.dot} {_('verify before use')}"
+            line.append((f"  {time}{rate}{check}", MUTED))
             if demo:
                 line += [("  ", TEXT), (_("DEMO, NOT MEDICAL"), Ink("demo", bold=True))]
         return Piece((who, tuple(line)), lambda width: wrap(line, width), 30, kind=who)
 
-    def _summary(self, turn: Turn, trace_open: bool) -> Piece:
+    def _reviewed(self, turn: Turn) -> Review:
+        """What was found in a reply that has ended; it is looked at once."""
+        if turn.live or not turn.wrote:
+            return Review()
+        if self._review is None:
+            self._review = review(clean(turn.question), clean(turn.reasoning), clean(turn.answer))
+        return self._review
+
+    def _steps(self, turn: Turn, found: Review) -> Iterator[Piece]:
+        """The trace, and under each part of it the marks that stand in it."""
+        blocks = self._trace.feed(clean(turn.reasoning))
+        if not found.steps:
+            yield from self._markdown("t", blocks, turn.state == "reasoning", _TRACE, self._glyphs.bar)
+            return
+        blocks = marks.cut_at_steps(blocks, found.steps)
+        pieces = self._markdown("t", blocks, False, _TRACE, self._glyphs.bar)
+        for at, (piece, here) in enumerate(zip(pieces, marks.by_block(blocks, found.steps), strict=True)):
+            yield piece
+            if here:
+                yield self._mark(at, marks.line(here, self._glyphs))
+
+    def _mark(self, at: int, line: Line) -> Piece:
+        """What was found in a part of the trace, beside the same rule."""
+        start: Line = [(f"{self._glyphs.bar}   ", MUTED)]
+
+        def make(width: int) -> list[Line]:
+            lead = start if width > 20 else []
+            inner = width - width_of(lead)
+            lines = wrap(line, inner, rest=2 if lead else 0)
+            return [[*lead, *([("  ", MUTED)] if index and lead else []), *each] for index, each in enumerate(lines)]
+
+        return Piece(("tm", at, tuple(line)), make, width_of(line), kind="t")
+
+    def _marks(self, turn: Turn, found: Review) -> Iterator[Piece]:
+        """What was found in the answer, and what is to be said with it."""
+        glyphs = self._glyphs
+        for at, (text, ink) in enumerate(marks.answer_lines(found, glyphs)):
+            yield self._said(f"mark{at}", text, ink, glyphs.flag)
+        if turn.live or not turn.answer.strip():
+            return
+        if turn.sections and (missing := clinical_words.missing_sections(found.sections)):
+            yield self._said("parts", missing, Ink("warn"), glyphs.warn)
+        if turn.analysis is not None and turn.analysis.coaching.question_kind == "conduct":
+            yield self._said("conduct", clinical_words.prescription(), Ink("warn"), glyphs.warn)
+
+    def _summary(self, turn: Turn, trace_open: bool, found: Review) -> Piece:
         glyphs = self._glyphs
         thinking = turn.state == "reasoning"
         parts = [_("Reasoning") + (glyphs.ellipsis if thinking else "")]
-        count = steps(turn.reasoning)
+        count = len(found.steps) or steps(turn.reasoning)
         parts.append(ngettext("{n} step", "{n} steps", count).format(n=count))
         if turn.usage is not None and (tokens := turn.usage.completion_tokens_details.reasoning_tokens):
             parts.append(_("{n} tok").format(n=f"{tokens:,}"))
+        parts.extend(marks.counts(found))
         hint = _("F2 hides") if trace_open else _("F2 shows")
         line: Line = [
             (f"{glyphs.opened if trace_open else glyphs.closed} ", Ink("heading")),
