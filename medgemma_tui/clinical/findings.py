@@ -75,7 +75,7 @@ class Term:
     """A colloquial, short or misspelt expression and the standard term for it.
 
     ``icd11`` and ``icd10`` are empty where the term has no code of its own. ``other`` holds the codes of a site's own
-    table as (system, code).
+    table as (system, code). ``relative`` is set where a relative has it (父亲有心梗): neither negated nor the patient's.
     """
 
     text: str
@@ -86,6 +86,7 @@ class Term:
     icd10: str = ""
     negated: bool = False
     other: tuple[tuple[str, str], ...] = ()
+    relative: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,10 +138,11 @@ class Step:
 
 @dataclass(frozen=True, slots=True)
 class SectionCheck:
-    """Which of the four parts an answer has, in the order they should have."""
+    """Which of the four parts an answer has, in the order they should have; ``in_order`` where it has them in it."""
 
     present: tuple[SectionId, ...] = ()
     missing: tuple[SectionId, ...] = ()
+    in_order: bool = True
 
 
 @dataclass(frozen=True, slots=True)

@@ -30,7 +30,8 @@ _GAP: Final = 14
 _HARD: Final = re.compile(r"[。;!?\n]|\.(?![a-z0-9])")
 _PAUSE: Final = re.compile(r"[,，]")
 _DURATION: Final = re.compile(
-    r"(?:\d|[一二三四五六七八九十两数几半多余]) ?(?:个|余|多)?(?:天|日|周|月|年|小时|次|d\b|h\b|days?|weeks?|months?|years?|hours?)"
+    r"(?:\d|[一二三四五六七八九十两数几半多余]) ?(?:个|余|多)?"
+    r"(?:天|日|周|月|年|小时|次|d\b|h\b|days?|weeks?|months?|years?|hours?)"
 )
 _LIST_END: Final = re.compile(r"(?:史|等)(?:等|者)?[\s)]*$")
 # Most texts before an expression hold none of these: then nothing needs to be looked up.
