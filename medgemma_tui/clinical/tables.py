@@ -51,10 +51,12 @@ def compiled(function: Callable[_P, _T]) -> Callable[_P, _T]:
     return cached  # type: ignore[return-value]
 
 
+@compiled
 def documents(name: str) -> list[tuple[str, Row]]:
     """The packaged document of this name (``"labs"`` is ``data/labs.toml``), then the site's where there is one.
 
-    Each with its path. Raises TableError where a file is not TOML, or lacks ``source`` or ``reviewer``.
+    Each with its path. Read once, so not to be changed by who reads it. Raises TableError where a file is not TOML, or
+    lacks ``source`` or ``reviewer``.
     """
     found = []
     for place in (resources.files("medgemma_tui.clinical") / "data", _site):
