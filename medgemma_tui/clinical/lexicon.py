@@ -40,6 +40,8 @@ class Lexicon(Generic[T]):
             self._values[folded] = value
             lengths.setdefault(folded[:_HEAD], set()).add(len(folded))
         self._lengths = {head: tuple(sorted(found, reverse=True)) for head, found in lengths.items()}
+        self._pairs = {(head[0], head[1]) for head in self._lengths if len(head) == _HEAD}
+        self._singles = {head for head in self._lengths if len(head) == 1}
 
     def __len__(self) -> int:
         return len(self._values)
@@ -50,21 +52,28 @@ class Lexicon(Generic[T]):
 
     def find(self, folded: str) -> Iterator[Match[T]]:
         """The matches in a text that ``textform.fold`` has folded, from left to right; they do not overlap."""
-        at, size = 0, len(folded)
         lengths, values = self._lengths, self._values
-        while at < size:
-            candidates = lengths.get(folded[at : at + _HEAD], ()) + lengths.get(folded[at], ())
-            if candidates and not (at and is_word(folded[at]) and is_word(folded[at - 1])):
-                for length in candidates:
-                    end = at + length
-                    found = folded[at:end]
-                    if found not in values or len(found) != length:
-                        continue
-                    if end < size and is_word(folded[end]) and is_word(folded[end - 1]):
-                        continue
-                    value = values[found]
-                    if value is not None:
-                        yield Match(at, end, value)
-                    at = end - 1
-                    break
-            at += 1
+        size, free = len(folded), 0
+        for at in self._heads(folded):
+            if at < free or (at and is_word(folded[at]) and is_word(folded[at - 1])):
+                continue
+            for length in lengths.get(folded[at : at + _HEAD], ()) + lengths.get(folded[at], ()):
+                end = at + length
+                found = folded[at:end]
+                if found not in values or len(found) != length:
+                    continue
+                if end < size and is_word(folded[end]) and is_word(folded[end - 1]):
+                    continue
+                value = values[found]
+                if value is not None:
+                    yield Match(at, end, value)
+                free = end
+                break
+
+    def _heads(self, folded: str) -> list[int]:
+        """Where an expression may begin: few places, found in one pass, so that the rest is not looked at again."""
+        pairs, singles = self._pairs, self._singles
+        following = zip(folded, f"{folded[1:]} ", strict=False)
+        if singles:
+            return [at for at, pair in enumerate(following) if pair in pairs or pair[0] in singles]
+        return [at for at, pair in enumerate(following) if pair in pairs]

@@ -26,8 +26,10 @@ _BACK: Final = 160
 _FORTH: Final = 80
 _NEAR: Final = 12
 _GAP: Final = 14
+_CLOSE: Final = 4
 
 _HARD: Final = re.compile(r"[。;!?\n]|\.(?![a-z0-9])")
+_STOPS: Final = "。;!?\n"
 _PAUSE: Final = re.compile(r"[,，]")
 _DURATION: Final = re.compile(
     r"(?:\d|[一二三四五六七八九十两数几半多余]) ?(?:个|余|多)?"
@@ -38,6 +40,9 @@ _LIST_END: Final = re.compile(r"(?:史|等)(?:等|者)?[\s)]*$")
 _TRIGGER: Final = re.compile(
     r"[否无没未不非排除阴]|n[o']|den[iy]|w/o|without|neg|absen|free|never|rule|exclud|rather|instead|-\)"
 )
+_KIN: Final = re.compile(r"[父母爸妈双祖爷奶外姥哥姐弟妹兄其叔伯舅姑姨堂表妻丈配家亲一儿女胞长老室同岳]|[a-z]")
+_TRIGGER_AFTER: Final = re.compile(r"[排除未阴不存均无否(:据]|rul|exclu|absen|neg|not|den|none")
+_KIN_AFTER: Final = re.compile(r"家族|famil|mother|father")
 # Between a negation and a new verb there must be something that is negated, or the verb belongs to the negation.
 _NOTHING: Final = re.compile(
     r"[\s:的曾既往近期有任何相关明显确患过其他特殊自觉感]*|(?:\s|any|ever|known|recent|previous|prior|a|an|the)*"
@@ -80,6 +85,8 @@ def of_relative(folded: str, start: int, end: int) -> bool:
         return True
     begin = _clause_start(folded, start)
     window = folded[begin:start]
+    if not _KIN.search(window):
+        return False
     teller: Match[str] | None = None
     for match in _cues(_RELATIVE).find(window):
         if match.value == "relative":
@@ -122,6 +129,8 @@ def _after(folded: str, end: int) -> bool | None:
     """True or False where a cue behind the expression decides, None where there is none."""
     tail = folded[end : _clause_end(folded, end)]
     reach = tail[: _GAP + 24]
+    if not _TRIGGER_AFTER.search(reach):
+        return None
     pause = _PAUSE.search(reach)
     if pause and reach[: pause.start()].strip():
         reach = reach[: pause.start()]  # 心梗，已排除 is one statement; 心梗伴休克，排除夹层 is two
@@ -145,16 +154,16 @@ def _closes(tail: str, match: Match[str]) -> bool:
 
 def _clause_start(folded: str, start: int) -> int:
     low = max(0, start - _BACK)
-    last = low
-    for stop in _HARD.finditer(folded, low, start):
-        last = stop.end()
-    return last
+    last = max(folded.rfind(sign, low, start) for sign in _STOPS) + 1
+    point = folded.rfind(".", max(low, last), start)
+    while point >= 0 and folded[point + 1].isalnum() and folded[point + 1].isascii():  # 1.5, e.g.x
+        point = folded.rfind(".", max(low, last), point)
+    return max(low, last, point + 1)
 
 
 def _clause_end(folded: str, end: int) -> int:
-    high = min(len(folded), end + _FORTH)
-    stop = _HARD.search(folded, end, high)
-    return stop.start() if stop else high
+    stop = _HARD.search(folded, end, end + _FORTH)
+    return stop.start() if stop else min(len(folded), end + _FORTH)
 
 
 def _is_nothing(between: str) -> bool:
