@@ -102,14 +102,11 @@ def _window(
 ) -> list[Line]:
     """The lines around a step, with the number of steps that are out of sight."""
     first, behind = spans[shown - 1]
-    start = max(0, min(max(0, behind - height + 1), first - 1, len(lines) - height))
+    start = first if height < 3 else max(0, min(behind - height + 1, first - 1, len(lines) - height))
     seen = lines[start : start + height]
     above = sum(1 for top, _end in spans if top < start + (start > 0))
     if above and height > 2:
         seen[0] = [(f"{' ' * middle}{boxes.up} {above}", MUTED)]
-    below = sum(1 for at, (_top, end) in enumerate(spans) if at < shown and end > start + height)
-    if below and height > 2:
-        seen[-1] = [(f"{' ' * middle}{boxes.down} {below}", MUTED)]
     return seen
 
 

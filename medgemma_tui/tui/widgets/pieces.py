@@ -122,8 +122,9 @@ class Composer:
             line.append((name, Ink("heading", bold=True)))
             speed = turn.usage.tokens_per_second if turn.usage else None
             rate = f" {self._glyphs.dot} {speed:.0f} tok/s" if speed else ""
-            check = "" if demo else f" {self._glyphs.dot} {_('verify before use')}"
-            line.append((f"  {time}{rate}{check}", MUTED))
+            line.append((f"  {time}{rate}", MUTED))
+            if not demo:  # whose badge says more
+                line.append((f" {self._glyphs.dot} " + _("verify before use"), MUTED))
             if demo:
                 line += [("  ", TEXT), (_("DEMO, NOT MEDICAL"), Ink("demo", bold=True))]
         return Piece((who, tuple(line)), lambda width: wrap(line, width), 30, kind=who)
