@@ -109,6 +109,13 @@ def _settings(demo: bool, model: Path | None, socket: Path | None, lang: str | N
     return loaded
 
 
+def _use_site_lists(settings: Settings) -> None:
+    """Read the site's lists from now on. Raises SettingsError where one of them cannot be used."""
+    from medgemma_tui import site_start
+
+    site_start.use_lists(settings)
+
+
 def _one_service(demo: bool, model: Path | None, socket: Path | None) -> None:
     """Raises SettingsError where a service and a model are both asked for: a service has its own model."""
     from medgemma_tui.settings import SettingsError
@@ -200,6 +207,25 @@ def ask(
 
     text = sys.stdin.read() if question == "-" else question
     return ask_mode.run(settings, text, as_json=as_json, seed=seed)
+
+
+@app.command()
+def analyze(
+    text: Annotated[
+        str, typer.Argument(help="The text, or - for one text a line on standard input.", show_default=False)
+    ] = "-",
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object a text.")] = False,
+    trace: Annotated[
+        bool, typer.Option("--trace", help="Read {question, reasoning, answer} as JSON, and mark the reply.")
+    ] = False,
+    lang: Lang = None,
+) -> int:
+    """What the clinical layer finds in a text: entities, terms, what a question lacks, identifiers. No model."""
+    settings = _settings(False, None, None, lang)
+    _use_site_lists(settings)
+    from medgemma_tui import analyze as analyze_mode
+
+    return analyze_mode.run(text, as_json=as_json, trace=trace)
 
 
 @app.command()
