@@ -114,7 +114,7 @@ def _lists() -> _Lists:
         )
     urgent = [word for row in tables.rows(_NAME, "urgent") for word in texts_of(_NAME, row, "words")]
     return _Lists(
-        tuple(sorted(reversed(kinds), key=lambda kind: -kind.priority)),
+        tuple(sorted(kinds, key=lambda kind: -kind.priority)),
         tuple(reversed(needs[_packaged("need") :])) + tuple(needs[: _packaged("need")]),
         slots,
         pattern_of(_NAME, "|".join(urgent)) if urgent else _NOTHING,
@@ -146,9 +146,11 @@ def coach(text: str, entities: tuple[Entity, ...], terms: tuple[Term, ...], know
     lists = _lists()
     folded = fold(text)
     asked = folded if len(folded) <= _FIRST + _LAST else f"{folded[:_FIRST]}\n{folded[-_LAST:]}"
-    kind = next(
-        (kind.id for kind in lists.kinds if kind.cues.search(asked) and not kind.excluded.search(asked)), "other"
-    )
+    kind: QuestionKind = "other"
+    for candidate in lists.kinds:
+        if candidate.cues.search(asked) and not candidate.excluded.search(asked):
+            kind = candidate.id
+            break
     question = _question(asked)
     everything = entities + known
     for need in lists.needs:
