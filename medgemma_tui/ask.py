@@ -5,31 +5,68 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import io
+import json
 import sys
 from dataclasses import dataclass, field
+from typing import Literal, TypedDict
 
 from pydantic import BaseModel, ConfigDict
 
-from medgemma_tui import i18n, instructions, launch, problems
+from medgemma_tui import asking, i18n, instructions, launch, problems
+from medgemma_tui import clinical_words as words
+from medgemma_tui.asking import Asking
 from medgemma_tui.client import Client, ServiceError
+from medgemma_tui.clinical.findings import Identifier, IdentifierKind
+from medgemma_tui.clinical.review import review
 from medgemma_tui.demo import corpus
 from medgemma_tui.exits import ExitCode
 from medgemma_tui.i18n import _
 from medgemma_tui.protocol import ChatMessage, ChatRequest, ErrorBody, ErrorInfo, ModelCard, Usage
+from medgemma_tui.protocol.analysis import AnalysisObject, ReviewObject
 from medgemma_tui.safetext import clean, escape_json
 from medgemma_tui.settings import Settings
 
 
-class AskResult(BaseModel):
+class GuardObject(BaseModel):
+    """What the guard did with identifiers in the question. ``kinds``: which kinds there were, each once."""
+
+    model_config = ConfigDict(frozen=True)
+
+    action: Literal["none", "warned", "masked", "blocked"]
+    kinds: list[IdentifierKind]
+
+
+class SentMessage(BaseModel):
+    """A message as the model was given it."""
+
+    role: str
+    content: str
+
+
+class _Asked(BaseModel):
+    """What both outcomes tell of the question.
+
+    ``question`` is the one that counts: where the guard masked it, with the masks, and ``analysis`` is of that.
+    ``messages`` is what the model was given, none where nothing was sent; ``sections`` the headings that the answer
+    had to have.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    question: str
+    guard: GuardObject
+    analysis: AnalysisObject
+    messages: list[SentMessage]
+    sections: list[str]
+
+
+class AskResult(_Asked):
     """What ``ask --json`` prints; the field names are stable.
 
     ``finish_reason`` is a worker ``FinishReason`` value. ``known`` is None unless the demo model answered: then it
     says whether the question is in its corpus.
     """
 
-    model_config = ConfigDict(frozen=True)
-
-    question: str
     reasoning: str
     answer: str
     finish_reason: str
@@ -37,14 +74,15 @@ class AskResult(BaseModel):
     model: str
     demo: bool
     known: bool | None = None
+    review: ReviewObject
 
 
-class AskFailure(ErrorBody):
+class AskFailure(ErrorBody, _Asked):
     """What ``ask --json`` prints where the reply broke off: the error, and what had arrived."""
 
-    question: str
     reasoning: str
     answer: str
+    review: ReviewObject
 
 
 @dataclass(slots=True)
@@ -61,22 +99,35 @@ class _Reply:
 def run(settings: Settings, question: str, *, as_json: bool, seed: int | None = None) -> int:
     """Ask and print. Returns the exit code; a failure is a sentence on stderr (and an error object with ``--json``).
 
-    What had arrived before a failure, or before Ctrl+C, is printed all the same.
+    What had arrived before a failure, or before Ctrl+C, is printed all the same. Raises TableError where a list of the
+    clinical layer cannot be used.
     """
     question = clean(question).strip()
     if not question:
         print(_("There is no question: give it as an argument, or with - on standard input."), file=sys.stderr)
         return ExitCode.USAGE
+    asked = asking.prepare(question, lang=i18n.language(), sections=settings.sections)
+    guard = _guard(asked, settings)
+    if guard.action == "blocked":
+        if as_json:
+            failure = ErrorInfo(type="identifiers", message=_not_sent(asked.identifiers), code="identifiers")
+            _print_json(AskFailure(error=failure, **_fields(asked, guard, None), **_reviewed(asked, _Reply())))
+        return ExitCode.USAGE
+    if guard.action == "masked":
+        asked = asking.prepare(asked.masked, lang=i18n.language(), sections=settings.sections)
+    if not as_json:
+        _tell_of_question(asked)
     request = ChatRequest(
         messages=[
             ChatMessage(role="system", content=instructions.load(settings, i18n.language())),
-            ChatMessage(role="user", content=question),
+            ChatMessage(role="user", content=asked.prompt),
         ],
         thinking=settings.thinking,
         thinking_budget=settings.thinking_budget,
         max_tokens=settings.max_tokens,
         temperature=settings.temperature,
         seed=seed,
+        sections=asked.sections,
         wait=True,
     )
     reply = _Reply()
@@ -87,33 +138,67 @@ def run(settings: Settings, question: str, *, as_json: bool, seed: int | None = 
     except KeyboardInterrupt:
         failure = ErrorInfo(type="cancelled", message="interrupted")
     else:
-        return _print_whole(question, reply, as_json=as_json)
-    reasoning, answer = reply.reasoning.strip(), reply.answer.strip()
+        return _print_whole(asked, guard, request, reply, as_json=as_json)
     if as_json:
-        _print_json(AskFailure(error=failure, question=question, reasoning=reasoning, answer=answer))
-    elif answer:
-        print(clean(answer), flush=True)
+        _print_json(AskFailure(error=failure, **_fields(asked, guard, request), **_reviewed(asked, reply)))
+    elif reply.answer.strip():
+        print(clean(reply.answer.strip()), flush=True)
     cancelled = failure.type == "cancelled"
     print(problems.finish_sentence("cancelled") if cancelled else problems.sentence(failure), file=sys.stderr)
     return problems.exit_code(failure)
 
 
-def _print_whole(question: str, reply: _Reply, *, as_json: bool) -> ExitCode:
+# --- the question ---
+
+
+def _guard(asked: Asking, settings: Settings) -> GuardObject:
+    """What the site's policy does with this question; what it found is told on stderr, its kinds and never its text."""
+    found = asked.identifiers
+    if not found:
+        return GuardObject(action="none", kinds=[])
+    action: Literal["warned", "masked", "blocked"]
+    if settings.identifiers == "block":
+        action, sentence = "blocked", _not_sent(found)
+    elif settings.identifiers == "mask":
+        action = "masked"
+        sentence = words.identifiers_found(found) + " " + _("It was masked before the question was sent.")
+    else:
+        action = "warned"
+        sentence = words.identifiers_found(found) + " " + _("It is sent as it is; --identifiers mask masks it.")
+    print(sentence, file=sys.stderr, flush=True)
+    return GuardObject(action=action, kinds=list(dict.fromkeys(each.kind for each in found)))
+
+
+def _not_sent(found: tuple[Identifier, ...]) -> str:
+    told = words.identifiers_found(found)
+    return f"{told} " + _("This site does not send such questions. Nothing was sent; take it out and ask again.")
+
+
+def _tell_of_question(asked: Asking) -> None:
+    """The coach's hint, and the line of standard terms that the model is given with the question."""
+    for line in (words.hint(asked.analysis.coaching), asked.terms_line):
+        if line:
+            print(clean(line), file=sys.stderr, flush=True)
+
+
+# --- the reply ---
+
+
+def _print_whole(asked: Asking, guard: GuardObject, request: ChatRequest, reply: _Reply, *, as_json: bool) -> ExitCode:
     card = reply.card or ModelCard(id="")
     result = AskResult(
-        question=question,
-        reasoning=reply.reasoning.strip(),
-        answer=reply.answer.strip(),
+        **_fields(asked, guard, request),
+        **_reviewed(asked, reply),
         finish_reason=reply.finish_reason,
         usage=reply.usage,
         model=card.id,
         demo=card.demo,
-        known=corpus.is_known(question, ()) if card.demo else None,
+        known=corpus.is_known(asked.question, ()) if card.demo else None,
     )
     if as_json:
         _print_json(result)
-    elif result.answer:
-        print(clean(result.answer), flush=True)
+    else:
+        _print_plainly(asked, result)
     if result.finish_reason != "stop":
         print(problems.finish_sentence(result.finish_reason), file=sys.stderr)
     if not result.answer:
@@ -123,11 +208,61 @@ def _print_whole(question: str, reply: _Reply, *, as_json: bool) -> ExitCode:
     return problems.finish_exit_code(result.finish_reason, result.answer)
 
 
-def _print_json(document: BaseModel) -> None:
+def _print_plainly(asked: Asking, result: AskResult) -> None:
+    """The answer on stdout; around it, on stderr, what a person who judges it should see."""
+    found = review(asked.question, result.reasoning, result.answer)
+    summary = words.trace_summary(found)
+    if summary:
+        print(summary, file=sys.stderr, flush=True)
+    if not result.answer:
+        return
+    print(clean(result.answer), flush=True)
+    after = [
+        words.missing_sections(found.sections) if asked.sections else "",
+        words.prescription() if asked.analysis.coaching.question_kind == "conduct" else "",
+        words.verify(),
+    ]
+    print("\n".join(line for line in after if line), file=sys.stderr, flush=True)
+
+
+class _Fields(TypedDict):
+    question: str
+    guard: GuardObject
+    analysis: AnalysisObject
+    messages: list[SentMessage]
+    sections: list[str]
+
+
+class _Reviewed(TypedDict):
+    reasoning: str
+    answer: str
+    review: ReviewObject
+
+
+def _fields(asked: Asking, guard: GuardObject, request: ChatRequest | None) -> _Fields:
+    messages = request.messages if request is not None else []
+    return _Fields(
+        question=asked.question,
+        guard=guard,
+        analysis=AnalysisObject.of(asked.analysis, words.hint(asked.analysis.coaching)),
+        messages=[SentMessage(role=message.role, content=message.text) for message in messages],
+        sections=asked.sections or [],
+    )
+
+
+def _reviewed(asked: Asking, reply: _Reply) -> _Reviewed:
+    reasoning, answer = reply.reasoning.strip(), reply.answer.strip()
+    found = review(asked.question, reasoning, answer)
+    return _Reviewed(reasoning=reasoning, answer=answer, review=ReviewObject.of(found))
+
+
+def _print_json(document: AskResult | AskFailure) -> None:
     """One line of JSON, which is UTF-8 in every locale."""
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(encoding="utf-8")
-    print(escape_json(document.model_dump_json(exclude_none=True)), flush=True)
+    told = document.model_dump(mode="json", exclude_none=True)
+    told["analysis"] = document.analysis.model_dump(mode="json")  # where every key is always there
+    print(escape_json(json.dumps(told, ensure_ascii=False, separators=(",", ":"))), flush=True)
 
 
 async def _ask(settings: Settings, request: ChatRequest, reply: _Reply, *, plainly: bool) -> None:

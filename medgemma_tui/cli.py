@@ -168,6 +168,7 @@ def screen(
         return ExitCode.OK
     _one_service(demo, model, socket)
     settings = _settings(demo, model, socket, lang, profile=profile)
+    _use_site_lists(settings)
     from medgemma_tui.tui import environment
 
     if plain or environment.wants_plain():
@@ -196,13 +197,20 @@ def ask(
     max_tokens: Annotated[int | None, typer.Option(metavar="N", help="Tokens of the reply at most.")] = None,
     temperature: Annotated[float | None, typer.Option(metavar="T", help="0 is greedy.")] = None,
     seed: Annotated[int | None, typer.Option(metavar="N", help="Seed of a sampled reply.")] = None,
+    sections: Annotated[
+        str | None, typer.Option(metavar="auto|always|off", help="Answer in four parts: definition to recommendation.")
+    ] = None,
+    identifiers: Annotated[
+        str | None, typer.Option(metavar="warn|mask|block", help="What to do with what tells who the patient is.")
+    ] = None,
 ) -> int:
     """Ask one question: the answer on stdout, the reasoning on stderr, or both as JSON."""
     _one_service(demo, model, socket)
     settings = _settings(
         demo, model, socket, lang, thinking=thinking, thinking_budget=thinking_budget, max_tokens=max_tokens,
-        temperature=temperature,
+        temperature=temperature, sections=sections, identifiers=identifiers,
     )  # fmt: skip
+    _use_site_lists(settings)
     from medgemma_tui import ask as ask_mode
 
     text = sys.stdin.read() if question == "-" else question

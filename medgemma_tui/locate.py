@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from medgemma_tui import demo, launch, settings
+from medgemma_tui import demo, i18n, instructions, launch, settings, site_lists
 
 PACKAGE = Path(__file__).parent
 
@@ -25,10 +25,20 @@ def places(current: settings.Settings) -> list[tuple[str, str]]:
         ("config", str(config) if there else f"{config} (not there; defaults are used)"),
         ("model", _model(current)),
         ("socket", str(socket) if socket else f"{settings.run_dir()}/<pid>/gateway.sock (private)"),
+        ("lists", _lists(current)),
+        ("instructions", str(instructions.source(current, i18n.language()))),
         ("styles", str(styles_dir())),
         ("locales", str(PACKAGE / "locales")),
         ("corpus", str(PACKAGE / "demo" / "corpus")),
     ]
+
+
+def _lists(current: settings.Settings) -> str:
+    directory = site_lists.directory(current)
+    if directory is None:
+        return f"{site_lists.writable_directory(current)} (not there; the packaged lists alone are used)"
+    there = os.path.isdir(directory)  # noqa: PTH112 - Path.is_dir raises where it may not look
+    return str(directory) if there else f"{directory} (not there; the packaged lists alone are used)"
 
 
 def _model(current: settings.Settings) -> str:
