@@ -5,6 +5,7 @@ No timer runs while it is paused, and only the rows that change are painted.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from typing import ClassVar, Literal
 
@@ -14,12 +15,16 @@ from textual.message import Message
 from textual.screen import Screen
 from textual.timer import Timer
 
+from medgemma_tui import clinical_words
+from medgemma_tui.clinical.tables import TableError
 from medgemma_tui.i18n import N_, _
 from medgemma_tui.safetext import clean_line
-from medgemma_tui.tui import teaching
+from medgemma_tui.tui import new_file, teaching
 from medgemma_tui.tui.ink import MUTED, TEXT, Ink, Line, Panel, Run, width_of
 from medgemma_tui.tui.profile import Profile
+from medgemma_tui.tui.recording import identifiers, recording
 from medgemma_tui.tui.screens.dialogs import HELP
+from medgemma_tui.tui.screens.file_name import FileName
 from medgemma_tui.tui.wrap import cells, truncate, wrap
 
 Source = Literal["", "model", "answer"]
@@ -37,8 +42,8 @@ _KEYS = (
     (N_("Space"), N_("play, pause")),
     (N_("Left Right"), N_("step")),
     ("+ -", N_("speed")),
-    ("Home End", N_("first, last")),
     ("w", N_("to a file")),
+    ("Home End", N_("first, last")),
     ("Esc", N_("close")),
 )
 
@@ -221,4 +226,35 @@ class TeachingScreen(Screen[None]):
     # --- a file of it ---
 
     def action_write(self) -> None:
-        """Ask where to, and write it there."""
+        """Ask where to, where nothing in it could tell who the patient is."""
+        if not self.stage.chain:
+            self.say(_("There is no chain to write."), "warn")
+        elif refusal := self._refusal():
+            self.say(refusal, "bad")
+        else:
+            self._play(False)
+            what = _("An asciicast of this chain, without the question, is written where you say. It is not encrypted.")
+            self.app.push_screen(FileName(_("To a file"), what), self._named)
+
+    def _refusal(self) -> str:
+        try:
+            found = identifiers(self.stage.chain or ())
+        except TableError as error:
+            return _("Not written: the lists of the identifier guard cannot be used ({problem}).").format(problem=error)
+        return _("Not written. {why}").format(why=clinical_words.identifiers_found(found)) if found else ""
+
+    async def _named(self, typed: str | None) -> None:
+        if not typed:
+            return
+        stage = self.stage
+        head = [_("MedGemma teaching view"), _(_SOURCES[stage.source])]
+        head += [_("DEMO, NOT MEDICAL")] if self.demo else []
+        size = (stage.size.width, stage.size.height)
+        text = recording(stage.chain or (), head, clinical_words.verify(), stage.boxes, size, PACES_S[stage.pace])
+        try:
+            path = new_file.place(typed)
+            await asyncio.to_thread(new_file.write, path, text)
+        except new_file.NotWritten as error:
+            self.say(str(error), "bad")
+        else:
+            self.say(_("Written to {path}, readable by you alone.").format(path=path), "ok")
