@@ -40,11 +40,18 @@ class Turn:
     """What was found in the question; None where nobody looked."""
     sections: list[str] | None = None
     """The headings that the answer had to have; None where it was free."""
+    prompt: str = ""
+    """What the model is given for the question, with the line of standard terms; empty: the question as it is."""
 
     @property
     def live(self) -> bool:
         """True until the reply has ended."""
         return self.state != "done"
+
+    @property
+    def given(self) -> str:
+        """The text that the model is given for the question."""
+        return self.prompt or self.question
 
     @property
     def wrote(self) -> bool:
@@ -138,7 +145,7 @@ class Conversation:
         """
         turns = self.turns
         if question is None and turns:
-            question = turns[-1].question
+            question = turns[-1].given
             turns = turns[:-1]
         messages = []
         system = self.system_text(instructions)
@@ -146,7 +153,7 @@ class Conversation:
             messages.append(ChatMessage(role="system", content=system))
         for turn in turns:
             if turn.sent_on:
-                messages.append(ChatMessage(role="user", content=turn.question))
+                messages.append(ChatMessage(role="user", content=turn.given))
                 messages.append(ChatMessage(role="assistant", content=turn.answer.strip()))
         if question is not None:
             messages.append(ChatMessage(role="user", content=question))

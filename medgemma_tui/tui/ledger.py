@@ -53,7 +53,7 @@ class Ledger:
         messages = [ChatMessage(role="system", content=wanted.system)] if wanted.system else []
         for turn in _sent(conversation):
             if _key(turn) in wanted.turns:
-                messages.append(ChatMessage(role="user", content=turn.question))
+                messages.append(ChatMessage(role="user", content=turn.given))
                 messages.append(ChatMessage(role="assistant", content=turn.answer.strip()))
         messages.append(ChatMessage(role="user", content=wanted.draft))
         self._ticket += 1
@@ -129,7 +129,7 @@ class Ledger:
 
 def _estimate(turn: Turn) -> int:
     """A guess at a turn; while it grows in steps, so that the meter is painted a few times a second at most."""
-    tokens = estimate(turn.question + turn.answer)
+    tokens = estimate(turn.given + turn.answer)
     return tokens - tokens % LIVE_STEP if turn.live else tokens
 
 
