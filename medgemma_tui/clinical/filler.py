@@ -22,8 +22,6 @@ _STAYS = re.compile(
     r"[0-9〇一二三四五六七八九十百两]|[无未否非]|没有|没|拒绝|不(?!好意思)|\b(?:no|denie[ds]|without|never|nor|none)\b"
 )
 _COURTESY = re.compile(r"(?:do not|don't) hesitate|进一步|一下|一个问题")  # neither denials nor numbers
-    r"(?:do not|don't) hesitate|一下|一个问题"
-)  # the only denials and numbers in what is said to be filler
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +117,7 @@ def _is_filler(clause: str, verdicts: dict[str, bool]) -> bool:
 
 
 def _span(folded: str, run: list[_Clause]) -> Span:
-    """What is cut so that the rest reads well: the comma before it at the end of a sentence, else the sign behind it."""
+    """What is cut so that the rest reads well: at a sentence's end the comma before it, else the sign behind it."""
     first, last = run[0], run[-1]
     start, end = first.start, last.end
     within = first.before == ","  # something of the same sentence stands before it
