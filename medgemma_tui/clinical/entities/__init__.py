@@ -8,14 +8,15 @@ from medgemma_tui.clinical.entities.allergy import find_allergies
 from medgemma_tui.clinical.entities.demographics import find_ages, find_sexes
 from medgemma_tui.clinical.entities.drugs import find_drugs
 from medgemma_tui.clinical.entities.duration import find_durations
-from medgemma_tui.clinical.entities.lists import Analyte, lists
+from medgemma_tui.clinical.entities.lists import Analyte, Measure, lists
 from medgemma_tui.clinical.entities.measures import find_measures
 from medgemma_tui.clinical.entities.named import find_named
 from medgemma_tui.clinical.entities.scan import scan
 from medgemma_tui.clinical.findings import Entity, Term
 from medgemma_tui.clinical.terms import find_terms
+from medgemma_tui.clinical.textform import fold
 
-__all__ = ["find_entities", "label"]
+__all__ = ["find_entities", "label", "typed_name"]
 
 # Where two entities have the very same span, the one whose kind comes first stays.
 _RANK = {
@@ -73,3 +74,14 @@ def _settled(found: list[Entity]) -> tuple[Entity, ...]:
         starts.insert(at, start)
         kept.insert(at, entity)
     return tuple(kept)
+
+
+def typed_name(entity: Entity) -> str:
+    """How the measured thing was called in the text: ``Scr`` in ``Scr 132``; empty where a unit alone told it."""
+    known = lists().measures
+    folded = fold(entity.text)
+    for length in range(min(32, len(folded)), 0, -1):
+        items = known.get(folded[:length].rstrip(" :="), ())
+        if any(item.analyte.id == entity.name for item in items if isinstance(item, Measure)):
+            return entity.text[:length].rstrip(" :=：＝")
+    return ""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from medgemma_tui.clinical.entities.lists import Named
+from medgemma_tui.clinical.entities.lists import Named, lists
 from medgemma_tui.clinical.entities.scan import Scan
 from medgemma_tui.clinical.findings import Entity
 
@@ -15,15 +15,6 @@ _ZH = re.compile(
 _DENIED = re.compile(
     r"(?:无|否认|未诉|没有|不存在|未发现|未见)(?:明确|明显|已知|任何|特殊)?(?:的)?(?P<what>[^无否。;,\n]{0,24})$"
 )
-_WHAT = re.compile(r"(?P<what>[\u4e00-\u9fffa-z0-9、/和及与或-]{1,20})$")
-_GENERAL = {
-    "药物": "drug", "药品": "drug", "药": "drug", "食物": "food", "食品": "food", "抗生素": "antibiotic", "海鲜": "seafood",
-    "花粉": "pollen", "造影剂": "contrast medium", "碘": "iodine", "磺胺": "sulfonamide", "磺胺类": "sulfonamide",
-    "乳胶": "latex", "酒精": "alcohol", "鸡蛋": "egg", "牛奶": "milk", "花生": "peanut", "尘螨": "dust mite",
-    "sulfa": "sulfonamide", "latex": "latex", "contrast": "contrast medium", "iodine": "iodine", "peanuts": "peanut",
-    "shellfish": "seafood", "seafood": "seafood", "eggs": "egg", "drug": "drug", "drugs": "drug", "food": "food",
-    "antibiotic": "antibiotic", "antibiotics": "antibiotic", "medication": "drug", "medications": "drug",
-}  # fmt: skip
 _EN = re.compile(
     r"(?<![a-z])(?:(?P<nkda>nkda|nka)|"
     r"(?P<none>no (?:known |history of )?(?:(?P<kind>drug|food|antibiotic|medication) )?allerg(?:ies|y)|"
@@ -31,6 +22,8 @@ _EN = re.compile(
     r"(?P<not>not |no )?allergic to (?P<a>[a-z][a-z-]{2,24})|"
     r"allerg(?:y|ies)(?: to|:) ?(?P<b>[a-z][a-z-]{2,24})|(?P<c>[a-z][a-z-]{3,24})[ -]allerg(?:y|ic))(?![a-z])"
 )
+_NO_EN = re.compile(r"(?:no|not|denies|denied|without|negative for)\s(?:known\s|any\s|(?:a\s)?history of\s|an?\s)?$")
+_LONGEST = 8
 _NO_WORDS = frozenset({"none", "nil", "nkda", "no", "denies", "unknown", "drug", "drugs", "food"})
 _NO_ALLERGEN = frozenset({"seasonal", "known", "history", "severe", "with", "possible", "suspected", "immune", "non"})
 
@@ -75,10 +68,15 @@ def _chinese(scan: Scan, match: re.Match[str], drugs: dict[int, tuple[int, str]]
         if at and folded[at - 1] in "、/和及与或" and at - 1 not in drugs:
             break
     if not names:
-        for word, name in _GENERAL.items():
-            if folded.endswith(word, 0, start) and (not names or len(word) > start - names[0][0]):
-                names = [(start - len(word), name)]
+        allergens = lists().allergens
+        for length in range(min(_LONGEST, start), 0, -1):
+            name = allergens.get(folded[start - length : start])
+            if name:
+                names = [(start - length, name)]
+                break
     denied = _DENIED.search(folded, max(0, start - 32), start)
+    if denied and "过敏" in denied["what"]:
+        denied = None  # it denied the one before
     negated = (match["no"] is not None and match["no"] != "不详") or denied is not None
     if match["no"] == "不详":
         return
@@ -103,7 +101,7 @@ def _english(scan: Scan, match: re.Match[str], drugs: dict[int, tuple[int, str]]
         return
     if match["none"]:
         kind = match["kind"] or match["kind2"] or ""
-        yield Entity("allergy", text, (start, end), _GENERAL.get(kind, ""), negated=True)
+        yield Entity("allergy", text, (start, end), lists().allergens.get(kind, ""), negated=True)
         return
     group = "a" if match["a"] else "b" if match["b"] else "c"
     word, place = match[group], match.start(group)
@@ -113,10 +111,10 @@ def _english(scan: Scan, match: re.Match[str], drugs: dict[int, tuple[int, str]]
         yield Entity("allergy", text, (start, end), "", negated=word != "unknown")
         return
     listed = drugs.get(-place - 1) or drugs.get(match.end(group))
-    name = listed[1] if listed else _GENERAL.get(word, "")
+    name = listed[1] if listed else lists().allergens.get(word, "")
     if group == "c" and not name:
         return
-    negated = bool(match["not"]) or scan.negated(start, end)
+    negated = bool(match["not"]) or _NO_EN.search(scan.folded, max(0, start - 24), start) is not None
     if listed and group != "c" and drugs.get(-place - 1):
         end = max(end, listed[0])
     yield Entity("allergy", scan.text[start:end], (start, end), name, negated=negated)

@@ -10,27 +10,25 @@ from medgemma_tui.clinical.entities.scan import Scan
 from medgemma_tui.clinical.findings import Entity
 
 _OLDEST = {"year": 125.0, "month": 400.0, "week": 600.0, "day": 4000.0}
-_N = rf"(?:\d{{1,4}}(?:\.\d)?|[{CHINESE}]{{1,5}})"
-_YEARS_ZH = re.compile(
-    rf"(?:(?:年龄|虚岁|周岁)[为:是\s]{{0,2}})?(?<![\d.~至到-])(?P<n>{_N})(?P<half>余|多|来)?\s?(?:周岁|岁)(?P<and>半)?(?!以|及|前|后|起|时|内|或以|之)"
+# The sign before a number is looked at from behind its first digit: so the search can jump from digit to digit.
+_N = rf"(?P<n>[\d{CHINESE}](?<![\d.~至到-].)[\d.{CHINESE}]{{0,5}})"
+_YEARS_ZH = re.compile(rf"{_N}(?:余|多|来)?\s?(?:周岁|岁)(?P<and>半)?(?!以|及|前|后|起|时|内|或以|之)")
+_YOUNG_ZH = re.compile(
+    rf"{_N}\s?(?:(?P<m>月龄|个多?月龄|个月大|个月(?=的?(?:男|女|婴|患儿|宝宝|幼儿|小儿)))|"
+    r"(?P<d>日龄|天大|[天日](?=的?(?:男婴|女婴|婴|新生)))|(?P<w>周龄|周大))"
 )
-_MONTHS_ZH = re.compile(
-    rf"(?<![\d.~至到-])(?P<n>{_N})\s?(?:月龄|个多?月龄|个月(?=的?(?:大|男|女|婴|患儿|宝宝|幼儿|小儿|龄)))大?"
-)
-_DAYS_ZH = re.compile(
-    rf"(?<![\d.~至到-])(?:日龄[为:\s]?(?P<a>{_N})\s?(?:天|日)|(?:出?生后?)(?P<c>{_N})\s?(?:天|日)(?=的?(?:男|女|婴|新生))|"
-    rf"(?P<b>{_N})\s?(?:日龄|天大))"
-)
+_DAY_LABEL = re.compile(r"日龄[为:\s]?(?P<n>\d{1,3})\s?(?:天|日)")
 _AGE_LABEL = re.compile(r"年龄[\s:为是]{0,3}(?P<n>\d{1,3})(?![\d./岁个月天-])")
 _EN = re.compile(
     rf"(?<![a-z0-9.~-])(?P<n>\d{{1,4}}|{WORD_NUMBER})[\s-]{{0,2}}"
     r"(?:(?P<y>years?|yrs?|y)|(?P<m>months?|mos?)|(?P<w>weeks?|wks?)|(?P<d>days?))[\s./-]{0,2}"
     r"(?:old|of age|o\b|o/)(?![a-z])"
 )
+_OLD = re.compile(r"old|of age|y[./ ]?o|yrs?[ -]o")
 _EN_LABEL = re.compile(
     r"(?<![a-z])(?:aged?|age)[\s:=]{1,3}(?:is |of )?(?P<n>\d{1,3})(?![\d.%-])(?!\s?(?:to|and|or)\s\d)"
 )
-_EN_SEXED = re.compile(r"(?<![\w.~-])(?P<n>\d{1,3})\s?(?:y|yr|yrs|yo)?\s?/?\s?(?P<s>[mf])(?![\w/.-])")
+_EN_SEXED = re.compile(r"(?P<n>\d(?<![\w.~-].)\d{0,2})\s?(?:y|yr|yrs|yo)?\s?/?\s?(?P<s>[mf])(?![\w/.-])")
 _ZH_SLASH = re.compile(r"(?:男|女)\s?[/,、|]\s?(?P<n>\d{1,3})(?=\s?(?:[/,。;、|]|$))")
 _GROUP = re.compile(r"(?:[<>≥≤≧≦]=?|大于|小于|超过|低于|高于|不足|未满|年满|over|under|above|below|than|least)\s?$")
 _RELATIVE = re.compile(
@@ -46,7 +44,7 @@ _NOT_SEXED = ("激素", "生殖", "化", "科", "病", "学", "不育", "不孕"
 _BEFORE_BARE = frozenset(" ,。;:.(/|、患者人儿年别岁月龄名位某一\n\t\"'+")
 _NOT_AFTER_BARE = frozenset("友儿科方厕婿佣神主配足篮排双单朋伴朝权")
 _SEX_EN = re.compile(
-    r"(?<![a-z-])(?:(?P<m>male|man|boy|gentleman)|(?P<f>female|woman|girl|lady))(?![a-z]|-(?:made|year)|\s?friend|'s)"
+    r"(?:(?P<m>male|man|boy|gentleman)|(?P<f>female|woman|girl|lady))(?![a-z]|-(?:made|year)|\s?friend|'s)"
 )
 
 
@@ -63,20 +61,19 @@ def _ages(scan: Scan) -> Iterator[Entity]:
         for match in _YEARS_ZH.finditer(folded):
             if not _of_group(folded, match.start()):
                 yield from _age(scan, match.span(), match["n"], "year", 0.5 if match["and"] else 0.0)
-    if "月" in folded:
-        for match in _MONTHS_ZH.finditer(folded):
-            yield from _age(scan, match.span(), match["n"], "month")
-    if "龄" in folded or "天" in folded or "生" in folded:
-        for match in _DAYS_ZH.finditer(folded):
-            yield from _age(scan, match.span(), match["a"] or match["b"] or match["c"], "day")
+    if "龄" in folded or "婴" in folded or "大" in folded or "个月" in folded:
+        for match in _YOUNG_ZH.finditer(folded):
+            yield from _age(scan, match.span(), match["n"], "month" if match["m"] else "day" if match["d"] else "week")
+        for match in _DAY_LABEL.finditer(folded):
+            yield from _age(scan, match.span(), match["n"], "day")
     if "年龄" in folded:
         for match in _AGE_LABEL.finditer(folded):
             yield from _age(scan, match.span(), match["n"], "year")
-    for match in _EN.finditer(folded):
+    for match in _EN.finditer(folded) if _OLD.search(folded) else ():
         unit = "year" if match["y"] else "month" if match["m"] else "week" if match["w"] else "day"
         if not _of_group(folded, match.start()):
             yield from _age(scan, match.span(), match["n"], unit)
-    for match in _EN_LABEL.finditer(folded):
+    for match in _EN_LABEL.finditer(folded) if "age" in folded else ():
         yield from _age(scan, match.span(), match["n"], "year")
     for match in _EN_SEXED.finditer(folded):
         if scan.text[match.start("s")] in "MF" and float(match["n"]) <= _OLDEST["year"] and _opens(folded, match):
@@ -126,6 +123,9 @@ def find_sexes(scan: Scan) -> Iterator[Entity]:
             else:
                 yield _sex(scan, (start, end), "male" if match["ms"] else "female")
     for match in _SEX_EN.finditer(folded):
+        before = folded[match.start() - 1] if match.start() else " "
+        if before == "-" or "a" <= before <= "z":
+            continue
         yield _sex(scan, match.span(), "male" if match["m"] else "female")
 
 

@@ -17,7 +17,8 @@ _NUMBER = re.compile(
 _PER = re.compile(r"\s?/\s?(?:(?P<day>d|day|日|天)|次|片|粒)(?![a-z])")
 _SKIP = re.compile(
     r"[\s,:(·]|的|剂量|为|约|每次|一次(?=\d)|单次|缓释片|肠溶片|分散片|控释片|咀嚼片|片剂|片|缓释胶囊|胶囊|注射液|注射剂|颗粒|口服液|"
-    r"滴眼液|气雾剂|粉吸入剂|软膏|乳膏|用量|规律|长期|tablets?(?![a-z])|capsules?(?![a-z])|injection|at a dose of|at|dose"
+    r"滴眼液|气雾剂|粉吸入剂|软膏|乳膏|用量|规律|长期|"
+    r"tablets?(?![a-z])|capsules?(?![a-z])|injection|at a dose of|at|dose"
 )
 _EVERY = re.compile(
     r"q\s?(?P<h>\d{1,2})\s?h(?![a-z0-9])|"
@@ -79,16 +80,18 @@ def _drug(scan: Scan, hit: Hit, item: Named, starts: set[int]) -> Entity:
             gap = number.end() + (folded[number.end() : number.end() + 1] == " ")
             unit = match_form(dose_forms(), folded, gap)
             if unit is None:
-                break
+                if match_form(frequencies(), folded, gap) is None:
+                    break
+                at = gap  # 0.1 qd: a figure alone is no dose, what stands behind it still counts
+                continue
             dosed, at = True, unit[1]
             end = at
-            value = 0.5 if number["n"] == "半" else parse(number["n"])
-            if value is not None and not number["to"] and not number["and"]:
-                dose = Quantity(value, unit[0])
             per = _PER.match(folded, at)
             if per:
                 at = end = per.end()
-                frequency = frequency or ("daily" if per["day"] else "")
+            value = 0.5 if number["n"] == "半" else parse(number["n"])
+            if value is not None and not number["to"] and not number["and"]:
+                dose = Quantity(value, f"{unit[0]}/d" if per and per["day"] else unit[0])
             continue
         if skipped is None:
             break

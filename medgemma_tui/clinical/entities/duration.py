@@ -1,4 +1,4 @@
-"""How long: 2小时, 两周, 半年, for 3 days, x3d. Not how often (每8小时), not until when (2小时内), not a calendar date."""
+"""How long: 2小时, 两周, 半年, for 3 days, x3d. Not how often (每8小时), not until when (2小时内), no date."""
 
 from __future__ import annotations
 
@@ -11,26 +11,30 @@ from medgemma_tui.clinical.entities.units import time_forms
 from medgemma_tui.clinical.findings import Entity
 
 _ZH = re.compile(
-    rf"(?P<pre>[x约近约达已]?)(?<![\d./:-])(?P<n>\d{{1,4}}(?:\.\d)?(?:\s?[-~]\s?\d{{1,3}})?|[{CHINESE}]{{1,4}}|半|数|几)"
+    rf"(?P<n>[\d{CHINESE}半数几](?<![\d./:-].)[\d.{CHINESE}]{{0,5}}(?:\s?[-~]\s?\d{{1,3}})?)"
     r"(?P<more>余|多|来)?\s?(?P<ge>个)?(?P<half>半)?(?P<unit>秒钟?|分钟|小时|钟头|天|日|周|星期|礼拜|月|年)(?P<tail>余|多|半)?"
 )
+# 2h, x3d, for 2 wks: short forms; the letter before may only be the x of a multiplication
 _SHORT = re.compile(
-    r"(?<![\w./:-])(?P<pre>x\s?|for\s|约|近)?(?P<n>\d{1,3}(?:\.\d)?)\s?(?P<unit>min|h|hr|hrs|d|w|wk|wks|mo|y|yr|yrs)(?![a-z0-9²/-])"
+    r"(?P<n>\d(?<![a-wyz0-9./:-].)\d{0,2}(?:\.\d)?)\s?(?P<unit>min|h|hrs?|d|w|wks?|mo|y|yrs?)(?![a-z0-9²/-])"
 )
-_AFTER_ZH = re.compile(r"(?<=[\u4e00-\u9fff+])(?P<n>\d{1,3}(?:\.\d)?)\s?(?P<unit>min|h|d|w)(?![a-z0-9²/-])")
+_PRE = re.compile(r"(?:(?<![a-z])x|for|近|约|已|达|past|last|over)\s?$")
+_ANY_EN = re.compile(r"minute|mins|hour|hrs|day|week|wks|month|year|yrs")
 _EN = re.compile(
-    rf"(?<![a-z0-9.-])(?:(?P<pre>for|x|over|past|last|since|the)\s(?:the\s(?:past|last)\s)?)?"
+    r"(?<![a-z0-9.-])(?:(?:for|x|over|past|last|the)\s(?:the\s(?:past|last)\s)?)?"
     rf"(?P<n>\d{{1,4}}(?:\.\d)?|{WORD_NUMBER}|an?|half an?|several|a few|few|(?:a )?couple of)[\s-]"
     r"(?P<unit>minutes?|mins?|hours?|hrs?|days?|weeks?|wks?|months?|years?|yrs?)(?![a-z])"
 )
 _NOT_BEFORE = re.compile(
-    r"(?:每|隔|第|q|餐后|服糖后|负荷后|给药后|疗程|前|every|each|per|within|next|after|once|twice|times|last dose|in|a|once a|"
+    r"(?:每|隔|第|q|餐后|服糖后|负荷后|给药后|疗程|前|"
+    r"every|each|per|within|next|after|once|twice|times|last dose|in|once a|"
     r"than|或|≥|≤|<|>)\s?$"
 )
 _GESTATION = re.compile(r"(?:孕|妊娠|停经|胎龄|宫内孕|gestation(?:al)? age|pregnant|g\dp\d)\s?(?:第|约)?\s?$")
 _NOT_AFTER = re.compile(
     r"\s?(?:内|以内|之内|后|一次|1次|[\d一二两三四五六](?:次|片|粒|支)|生存|存活|无病|随访|心血管|风险|龄|大|尿|动态|血糖|血压监测|心电|"
-    r"ogtt|pg|间隔|期|级|制|会|度|份|第|\d{1,2}[月日]|女|男|婴|患儿|板|经|之间|[\s-](?:old|of age|risk|survival|mortality|later|follow)|/)"
+    r"ogtt|pg|间隔|期|级|制|会|度|份|第|\d{1,2}[月日]|女|男|婴|患儿|板|经|之间|"
+    r"[\s-](?:old|of age|risk|survival|mortality|later|follow)|/)"
 )
 
 
@@ -44,50 +48,38 @@ def find_durations(scan: Scan) -> Iterator[Entity]:
         if match["unit"] in ("月", "日") and not _counted(folded, match):
             continue
         yield from _made(scan, match, match["n"])
-    for pattern in (_SHORT, _AFTER_ZH):
-        for match in pattern.finditer(folded):
-            if scan.text[match.start("unit") : match.end("unit")].isupper():  # 3D is no three days
-                continue
-            if match["unit"] in ("w", "y", "mo", "min") and not (pattern is _SHORT and match["pre"]):
-                continue
-            yield from _made(scan, match, match["n"])
-    for match in _EN.finditer(folded):
+    for match in _SHORT.finditer(folded):
+        written = scan.text[match.start("unit") : match.end("unit")]
+        pre = _PRE.search(folded, max(0, match.start() - 6), match.start())
+        if written.isupper() or (folded[max(0, match.start() - 1) : match.start()] == "x" and pre is None):
+            continue  # 3D is no three days, max3d is a name
+        if match["unit"] not in ("h", "d", "hr", "hrs") and pre is None:
+            continue
+        start = pre.start() if pre and pre.group()[0] == "x" else None
+        yield from _made(scan, match, match["n"], start)
+    for match in _EN.finditer(folded) if _ANY_EN.search(folded) else ():
         number = match["n"]
-        if number.startswith("half"):
-            number = "0.5"
-        yield from _made(scan, match, number)
+        yield from _made(scan, match, "0.5" if number.startswith("half") else number)
 
 
 def _counted(folded: str, match: re.Match[str]) -> bool:
     """三个月, 3月余, 近3日 are spans of time; 3月 and 5日 are dates."""
     if match["unit"] == "月":
         return bool(match["ge"] or match["more"] or match["tail"])
-    if match["more"] or match["tail"] or match["pre"] or match["n"] in ("数", "半"):
-        return True
     behind, before = folded[match.end() : match.end() + 1], folded[max(0, match.start() - 1) : match.start()]
-    return (not behind or behind in ",。;、") and before not in (
-        "月",
-        "/",
-        "-",
-        "第",
-        "每",
-        "一",
-        "今",
-        "昨",
-        "即",
-        "生",
-    )
+    if match["more"] or match["tail"] or match["n"] in ("数", "半") or (before and before in "x约近已达"):
+        return True
+    return (not behind or behind in ",。;、") and not (before and before in "月/-第每一今昨即生")
 
 
-def _made(scan: Scan, match: re.Match[str], number: str) -> Iterator[Entity]:
+def _made(scan: Scan, match: re.Match[str], number: str, first: int | None = None) -> Iterator[Entity]:
     folded = scan.folded
     groups = match.groupdict()
     start, end = match.start("n"), match.end()
     unit = time_forms().get(match["unit"])
     if unit is None or _NOT_AFTER.match(folded, end) or _NOT_BEFORE.search(folded, max(0, start - 10), start):
         return
-    if groups.get("pre") in ("x", "x "):
-        start = match.start()
+    start = start if first is None else first
     value: float | str | None
     if number == "半":
         value = 0.5

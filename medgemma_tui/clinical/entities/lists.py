@@ -9,6 +9,8 @@ from medgemma_tui.clinical import tables
 from medgemma_tui.clinical.lexicon import Lexicon
 from medgemma_tui.clinical.textform import fold
 
+MeasureKind = Literal["vital", "lab"]
+NamedKind = Literal["drug", "anatomy", "finding", "allergen"]
 Condition = Literal["plain", "unit", "cluster"]
 
 
@@ -33,7 +35,7 @@ class Analyte:
     """Something that is measured. ``units`` begins with the one that the limits are given in; it may be empty."""
 
     id: str
-    kind: Literal["vital", "lab"]
+    kind: MeasureKind
     zh: str
     en: str
     units: tuple[Limits, ...]
@@ -59,7 +61,7 @@ class Measure:
 class Named:
     """A drug, a place in the body, or a finding."""
 
-    kind: Literal["drug", "anatomy", "finding"]
+    kind: NamedKind
     id: str
     zh: str
     en: str
@@ -85,6 +87,7 @@ class Lists:
     measures: dict[str, tuple[Item, ...]]
     names_with_digits: dict[str, tuple[str, ...]]
     by_id: dict[tuple[str, str], Analyte | Named]
+    allergens: dict[str, str]
 
 
 @tables.compiled
@@ -93,19 +96,27 @@ def lists() -> Lists:
     names: dict[str, list[Item]] = {}
     by_id: dict[tuple[str, str], Analyte | Named] = {}
     ignored: list[str] = []
-    for table, key, kind in (("vitals", "vital", "vital"), ("labs", "lab", "lab")):
-        for row in tables.rows(table, key):
-            analyte = _analyte(f"{table}.toml", row, "vital" if kind == "vital" else "lab")
+    measured: tuple[tuple[str, MeasureKind], ...] = (("vitals", "vital"), ("labs", "lab"))
+    for table, kind in measured:
+        for row in tables.rows(table, kind):
+            analyte = _analyte(f"{table}.toml", row, kind)
             by_id[analyte.kind, analyte.id] = analyte
             _add_measures(f"{table}.toml", row, analyte, names)
-    for table, key in (("drugs", "drug"), ("anatomy", "anatomy"), ("findings", "finding")):
-        for row in tables.rows(table, key):
-            named = _named(f"{table}.toml", row, key)
+    kinds: tuple[tuple[str, NamedKind], ...] = (("drugs", "drug"), ("anatomy", "anatomy"), ("findings", "finding"))
+    for table, named_kind in kinds:
+        for row in tables.rows(table, named_kind):
+            named = _named(f"{table}.toml", row, named_kind)
             by_id[named.kind, named.id] = named
-            for name in {named.zh, named.en, *_texts(f"{table}.toml", row, "names")} - {""}:
+            for name in {named.zh, named.en, *_texts(f"{table}.toml", row, "names")}:
                 _put(names, name, named)
         for row in tables.rows(table, "ignore"):
             ignored += _texts(f"{table}.toml", row, "names")
+    allergens: dict[str, str] = {}
+    for row in tables.rows("allergens", "allergen"):
+        named = _named("allergens.toml", row, "allergen")
+        by_id[named.kind, named.id] = named
+        for name in (named.zh, named.en, *_texts("allergens.toml", row, "names")):
+            allergens[fold(name)] = named.id
     measures = {name: tuple(item for item in items if isinstance(item, Measure)) for name, items in names.items()}
     measures = {name: items for name, items in measures.items() if items}
     digits: dict[str, list[str]] = {}
@@ -120,6 +131,7 @@ def lists() -> Lists:
         dict(measures),
         {letters: tuple(sorted(found, key=len, reverse=True)) for letters, found in digits.items()},
         by_id,
+        allergens,
     )
 
 
@@ -147,7 +159,7 @@ def _add_measures(path: str, row: tables.Row, analyte: Analyte, names: dict[str,
             _put(names, name, Measure(analyte, condition, exact.get(fold(name), "")))
 
 
-def _analyte(path: str, row: tables.Row, kind: Literal["vital", "lab"]) -> Analyte:
+def _analyte(path: str, row: tables.Row, kind: MeasureKind) -> Analyte:
     name = _text(path, row, "id")
     units: list[Limits] = []
     listed = row.get("units", [])
@@ -179,13 +191,9 @@ def _analyte(path: str, row: tables.Row, kind: Literal["vital", "lab"]) -> Analy
     return Analyte(name, kind, _text(path, row, "zh"), _text(path, row, "en"), tuple(units), row.get("signed") is True)
 
 
-def _named(path: str, row: tables.Row, key: str) -> Named:
-    kind: Literal["drug", "anatomy", "finding"] = (
-        "drug" if key == "drug" else "anatomy" if key == "anatomy" else "finding"
-    )
+def _named(path: str, row: tables.Row, kind: NamedKind) -> Named:
     en = _text(path, row, "en")
-    given = row.get("id", en)
-    return Named(kind, str(given), _text(path, row, "zh"), en)
+    return Named(kind, str(row.get("id", en)), _text(path, row, "zh"), en)
 
 
 def _text(path: str, row: tables.Row, key: str) -> str:

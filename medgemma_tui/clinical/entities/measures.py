@@ -33,16 +33,18 @@ _NEXT = re.compile(rf"\s?(?:→|->|-->|升高至|升高到|升至|升到|降至|
 _QUALITY = re.compile(
     r"(?:\([^()\d]{1,16}\))?[\s:=]{0,2}(?:\((?P<signs>\+{1,4}|±|-)\)|(?P<plus>[1-4]\+|\+{1,4}(?![\d+])|±)|"
     r"(?P<word>阳性|阴性|弱阳性|升高|增高|偏高|降低|减低|偏低|正常|"
+    r"高(?=[,。;、\s]|$)|低(?=[,。;、\s]|$)|"
     r"(?:is |was )?(?:positive|negative|elevated|raised|normal)(?![a-z])))"
 )
 _WORDS = {
-    "阳性": "positive", "弱阳性": "weakly positive", "阴性": "negative", "升高": "high", "增高": "high", "偏高": "high",
+    "高": "high", "低": "low", "升高": "high", "增高": "high", "偏高": "high",
+    "阳性": "positive", "弱阳性": "weakly positive", "阴性": "negative",
     "降低": "low", "减低": "low", "偏低": "low", "正常": "normal", "positive": "positive", "negative": "negative",
     "elevated": "high", "raised": "high", "normal": "normal",
 }  # fmt: skip
 _COMPARED = {
-    "大于": ">", "超过": ">", "高于": ">", "above": ">", "over": ">", "小于": "<", "低于": "<", "不足": "<", "below": "<",
-    "under": "<", "<=": "≤", ">=": "≥", "≦": "≤", "≧": "≥",
+    "大于": ">", "超过": ">", "高于": ">", "above": ">", "over": ">",
+    "小于": "<", "低于": "<", "不足": "<", "below": "<", "under": "<", "<=": "≤", ">=": "≥", "≦": "≤", "≧": "≥",
 }  # fmt: skip
 _COUNTED = "年月日岁期级片粒支个天周次分小时型类倍多例位名号床项种人颗根条页章届℃hd"
 _AFTER = re.compile(r"\s?(?:及以上|以上|以下|以内|之内)")
@@ -50,8 +52,8 @@ _PRESSURE = re.compile(
     rf"{_GAP}{_COMPARE}\s{{0,2}}(?P<high>\d{{1,4}}(?:\.\d)?(?:-\d{{2,3}})?)\s?(?:/|over)\s?"
     r"(?P<low>\d{1,4}(?:\.\d)?(?:-\d{2,3})?)(?![\d/])"
 )
-_BARE_PRESSURE = re.compile(r"(?<![\d/.-])(\d{2,4})\s?/\s?(\d{2,4})\s?(?:mmhg|毫米汞柱)")
-_BARE_TEMPERATURE = re.compile(r"(?<![\d.-])(\d{2,3}(?:\.\d{1,2})?)\s?(?:℃|°c|摄氏度)(?![a-z0-9])")
+_BARE_PRESSURE = re.compile(r"(\d(?<![\d/.-].)\d{1,3})\s?/\s?(\d{2,4})\s?(?:mmhg|毫米汞柱)")
+_BARE_TEMPERATURE = re.compile(r"(\d(?<![\d.-].)\d{1,2}(?:\.\d{1,2})?)\s?(?:℃|°c|摄氏度)(?![a-z0-9])")
 _DEGREES = re.compile(r"\s?度\s?(\d)(?!\d)")
 _CLUSTER = frozenset({"temperature", "pulse", "respiratory_rate", "blood_pressure", "heart_rate", "oxygen_saturation"})
 

@@ -11,7 +11,7 @@ from medgemma_tui.clinical.negation import negated
 from medgemma_tui.clinical.textform import fold
 
 # A name that runs into its value, ``wbc6.2``: letters, then a digit.
-_GLUED = re.compile(r"(?<![a-zα-ω0-9])[a-zα-ω][a-zα-ω-]{0,14}(?=\d)")
+_GLUED = re.compile(r"[a-zα-ω](?<![a-zα-ω0-9].)[a-zα-ω-]{0,14}(?=\d)")
 
 
 @dataclass(frozen=True, slots=True)
