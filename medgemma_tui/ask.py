@@ -175,8 +175,8 @@ def _not_sent(found: tuple[Identifier, ...]) -> str:
 
 
 def _tell_of_question(asked: Asking) -> None:
-    """The coach's hint, and the line of standard terms that the model is given with the question."""
-    for line in (words.hint(asked.analysis.coaching), asked.terms_line):
+    """What was noticed in the question, and the line of standard terms that the model is given with it."""
+    for line in (*words.question_notes(asked.analysis), asked.terms_line):
         if line:
             print(clean(line), file=sys.stderr, flush=True)
 

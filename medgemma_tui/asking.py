@@ -74,4 +74,5 @@ def _with_known(question: str, analysis: Analysis, known: tuple[Entity, ...]) ->
     said = {(entity.kind, entity.name) for entity in analysis.entities}
     together = (*analysis.entities, *(entity for entity in known if (entity.kind, entity.name) not in said))
     coaching = coach(question, together, analysis.terms)
-    return replace(analysis, coaching=coaching, derived=derive(together))
+    before = derive(known)  # was told with the card
+    return replace(analysis, coaching=coaching, derived=tuple(each for each in derive(together) if each not in before))

@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from typing import Final
 
 from medgemma_tui.clinical.findings import (
+    Analysis,
     Coaching,
     Derived,
     Entity,
@@ -111,6 +112,14 @@ def hint(coaching: Coaching) -> str:
     if asked:
         lines.append(_("Consider adding: {items}").format(items=own(" · ".join(asked))))
     return " ".join(lines) if language() == "en" else "".join(lines)
+
+
+def question_notes(found: Analysis) -> list[str]:
+    """What is told beside a question where there are no chips: values that cannot be, computed values, the hint."""
+    lines = [entity(each) for each in found.entities if each.implausible]
+    lines += [derived(each) for each in found.derived]
+    told = hint(found.coaching)
+    return [*lines, told] if told else lines
 
 
 def missing(each: MissingId) -> str:

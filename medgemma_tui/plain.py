@@ -7,19 +7,26 @@ a backslash at its end continues it.
 from __future__ import annotations
 
 import asyncio
-import re
-import sys
 from collections.abc import Callable
 from contextlib import AsyncExitStack
 from datetime import datetime
-from functools import partial
 
-from medgemma_tui import i18n, instructions, launch, problems
+from medgemma_tui import asking, i18n, instructions, launch, problems
+from medgemma_tui import clinical_words as words
+from medgemma_tui.analyze import review_lines
 from medgemma_tui.client import Client, ServiceError
 from medgemma_tui.clinical import budget
+from medgemma_tui.clinical.card import card_text
+from medgemma_tui.clinical.deidentify import find_identifiers, mask
+from medgemma_tui.clinical.entities import find_entities
+from medgemma_tui.clinical.findings import Review
+from medgemma_tui.clinical.review import review
 from medgemma_tui.demo import corpus
 from medgemma_tui.exits import ExitCode
-from medgemma_tui.i18n import N_, _
+from medgemma_tui.i18n import N_, _, ngettext
+from medgemma_tui.plain_lines import Lines, read_question
+from medgemma_tui.plain_lines import say as _say
+from medgemma_tui.plain_lines import tell as _tell
 from medgemma_tui.protocol import ChatRequest, ErrorInfo, ModelCard
 from medgemma_tui.safetext import clean
 from medgemma_tui.settings import Settings
@@ -27,14 +34,18 @@ from medgemma_tui.tui.conversation import Conversation, Turn
 from medgemma_tui.tui.ledger import Ledger, mark_left
 from medgemma_tui.tui.widgets import gpu_words
 
-_say: Callable[..., None] = partial(print, flush=True)
-_tell: Callable[..., None] = partial(print, flush=True, file=sys.stderr)
+_MOST_MARKS = 5  # of an answer's marks that are told without being asked for
 
 _COMMANDS = {
     "/help": N_("list the commands"),
     "/trace": N_("show or hide the reasoning"),
     "/new": N_("new patient: forget this conversation here and in the service"),
     "/again": N_("answer the last question again"),
+    "/card": N_("patient card: show it; /card TEXT changes it, /card - empties it"),
+    "/marks": N_("the steps of the last reasoning, with what can be checked in them and in the answer"),
+    "/prompt": N_("exactly what the model was given for the last question"),
+    "/mask": N_("send the question that waits, with masks for what could tell who the patient is"),
+    "/send": N_("send the question that waits as it is"),
     "/context": N_("how much of the context window is used"),
     "/status": N_("GPU, model and service"),
     "/quit": N_("leave"),
@@ -61,71 +72,167 @@ class _Session:
         self._client = client
         self._runner = runner
         self._conversation = Conversation()
+        self._card_offered = False
         self._show_trace = True
         self._model = ModelCard(id="")
         self._instructions = instructions.load(settings, i18n.language())
         self._ledger = Ledger(settings.max_tokens)
+        self._held = ""  # a question that waits for the person to decide about its identifiers
+        self._given: ChatRequest | None = None
+        self._review = Review()
+        self._code = ExitCode.OK
 
     def converse(self) -> ExitCode:
         """Read lines and act on them until they end."""
         if self._settings.uses_demo and launch.service_socket(self._settings) is None:
             _tell(_("DEMO, NOT MEDICAL"))
+        _tell(words.verify())
         _tell(_("Type a question and press Enter. /help lists the commands."))
-        code = ExitCode.OK
-        while (line := _read_question()) is not None:
+        while (line := read_question()) is not None:
             try:
                 if line.startswith("/"):
                     if line == "/quit":
                         break
                     self._command(line)
                 elif line:
-                    code = ExitCode.OK
-                    self._runner.run(self._ask(line))
+                    self._take(line)
             except ServiceError as error:
                 _tell(problems.sentence(error.info))
-                code = problems.exit_code(error.info)
+                self._code = problems.exit_code(error.info)
             except KeyboardInterrupt:
                 _say()
                 _tell(problems.finish_sentence("cancelled"))
-        return code
+        return self._code
 
     def _command(self, line: str) -> None:
-        name = line.split()[0]
-        if name == "/trace":
-            self._show_trace = not self._show_trace
-            _tell(_("Reasoning is shown.") if self._show_trace else _("Reasoning is hidden."))
-        elif name == "/new":
-            self._conversation = Conversation()
-            self._ledger.forget()
-            self._runner.run(self._client.forget())
-            _tell(_("The conversation was wiped here and in the service."))
-        elif name == "/again":
-            if self._conversation.turns:
-                self._again()
-            else:
-                _tell(_("There is no question yet."))
-        elif name == "/context":
-            plan = self._runner.run(self._plan(""))
-            _tell(
-                _("Context: {used} of {window} tokens, {reserve} kept for the reply.").format(
-                    used=f"{plan.used:,}", window=f"{plan.window:,}", reserve=f"{plan.reserve:,}"
-                )
-            )
-        elif name == "/status":
-            self._runner.run(self._status())
-        elif name == "/help":
-            for command, meaning in _COMMANDS.items():
-                _tell(f"{command:<10} {_(meaning)}")
+        name, *rest = line.split(maxsplit=1)
+        actions: dict[str, Callable[[], None]] = {
+            "/trace": self._toggle_trace,
+            "/new": self._new_patient,
+            "/again": self._again,
+            "/card": lambda: self._card(rest[0] if rest else ""),
+            "/marks": lambda: _tell("\n".join(review_lines(self._review))),
+            "/prompt": self._prompt,
+            "/mask": lambda: self._decide(masked=True),
+            "/send": lambda: self._decide(masked=False),
+            "/context": self._context,
+            "/status": lambda: self._runner.run(self._status()),
+            "/help": _help,
+        }
+        if name in actions:
+            actions[name]()
         else:
             _tell(_("There is no command {name}. /help lists the commands.").format(name=clean(name)))
 
+    def _toggle_trace(self) -> None:
+        self._show_trace = not self._show_trace
+        _tell(_("Reasoning is shown.") if self._show_trace else _("Reasoning is hidden."))
+
+    def _new_patient(self) -> None:
+        self._conversation = Conversation()
+        self._ledger.forget()
+        self._held, self._given, self._review, self._card_offered = "", None, Review(), False
+        self._runner.run(self._client.forget())
+        _tell(_("The conversation was wiped here and in the service."))
+
+    def _context(self) -> None:
+        plan = self._runner.run(self._plan(""))
+        _tell(
+            _("Context: {used} of {window} tokens, {reserve} kept for the reply.").format(
+                used=f"{plan.used:,}", window=f"{plan.window:,}", reserve=f"{plan.reserve:,}"
+            )
+        )
+
+    # --- the guard ---
+
+    def _take(self, question: str) -> None:
+        """Ask a question, if the site's policy for identifiers lets it go; else hold it or refuse it."""
+        question = clean(question)
+        if self._held:
+            self._held = ""
+            _tell(_("The question that waited was dropped."))
+        found = find_identifiers(question)
+        if not found:
+            self._send(question)
+            return
+        told = words.identifiers_found(found)
+        if self._settings.identifiers == "mask":
+            _tell(told + " " + _("It was masked before the question was sent."))
+            self._send(mask(question, found))
+        elif self._settings.identifiers == "block":
+            _tell(
+                told + " " + _("This site does not send such questions. Nothing was sent; take it out and ask again.")
+            )
+            self._code = ExitCode.USAGE
+        else:
+            self._held = question
+            _tell(
+                told
+                + " "
+                + _("Not sent yet: /mask sends it masked, /send sends it as it is, another question drops it.")
+            )
+            self._code = ExitCode.USAGE  # unless it is decided before the input ends
+
+    def _decide(self, *, masked: bool) -> None:
+        """Send the question that waits."""
+        question, self._held = self._held, ""
+        if not question:
+            _tell(_("No question waits."))
+            return
+        self._send(mask(question, find_identifiers(question)) if masked else question)
+
+    def _send(self, question: str) -> None:
+        self._code = ExitCode.OK
+        self._runner.run(self._ask(question))
+
+    # --- the patient card and what the model is given ---
+
+    def _card(self, text: str) -> None:
+        """Show the card, or change it. What could tell who the patient is does not get into it."""
+        if text:
+            self._card_offered = True
+            found = find_identifiers(text)
+            if found:
+                _tell(words.identifiers_found(found) + " " + _("It was masked in the card."))
+            self._conversation.card = "" if text == "-" else mask(clean(text), found)
+        card = self._conversation.card
+        _tell(_("Patient card: {card}").format(card=card) if card else _("The patient card is empty."))
+
+    def _fill_card(self, turn: Turn) -> None:
+        """Make the card of the first question's facts, once."""
+        if self._card_offered or self._conversation.card or turn.analysis is None:
+            return
+        self._card_offered = True
+        card = card_text(turn.question, turn.analysis, i18n.language())
+        if card:
+            self._conversation.card = card
+            _tell(_("Patient card, sent with every question from now on: {card}").format(card=clean(card)))
+            _tell(_("/card TEXT changes it, /card - empties it."))
+
+    def _prompt(self) -> None:
+        """Exactly what the model was given for the last question."""
+        if self._given is None:
+            _tell(_("The model has not been given anything yet."))
+            return
+        for message in self._given.messages:
+            _tell(f"[{message.role}]\n{clean(message.text)}\n")
+        if self._given.sections:
+            parts = i18n.own(" · ".join(self._given.sections))
+            _tell(_("The answer had to have these parts: {parts}").format(parts=parts))
+        left = sum(1 for turn in self._conversation.turns if turn.left_context)
+        if left:
+            _tell(_("The oldest {n} turns no longer fit and are not sent.").format(n=left))
+
     def _again(self) -> None:
         """Ask the last question again; where nothing comes of that, the turn stays as it was."""
+        if not self._conversation.turns:
+            _tell(_("There is no question yet."))
+            return
         last = self._conversation.turns[-1]
         entries = [*self._conversation.entries]
         self._conversation.entries.remove(last)
         try:
-            self._runner.run(self._ask(last.question))
+            self._send(last.question)
         finally:
             again = self._conversation.turns[-1:]
             if len(self._conversation.entries) < len(entries) or not again[0].wrote:
@@ -159,7 +266,13 @@ class _Session:
 
     async def _ask(self, question: str) -> None:
         await self._wait_until_ready()
-        plan = await self._plan(question)
+        asked = asking.prepare(
+            question,
+            lang=i18n.language(),
+            sections=self._settings.sections,
+            known=find_entities(self._conversation.card) if self._conversation.card else (),
+        )
+        plan = await self._plan(asked.prompt)
         if not plan.fits:
             _tell(
                 _(
@@ -169,28 +282,34 @@ class _Session:
             return
         if plan.dropped_turns:
             _tell(_("The oldest {n} turns no longer fit and are not sent.").format(n=plan.dropped_turns))
-        previous = self._conversation.questions_before()
-        turn = Turn(question, datetime.now().astimezone())
-        turn.unknown_to_demo = self._model.demo and not corpus.is_known(question, previous)
-        request = ChatRequest(
-            messages=self._conversation.messages(self._instructions, question),
+        for line in (*words.question_notes(asked.analysis), asked.terms_line):
+            if line:
+                _tell(clean(line))
+        turn = Turn(question, datetime.now().astimezone(), prompt=asked.prompt)
+        turn.analysis, turn.sections = asked.analysis, asked.sections
+        turn.unknown_to_demo = self._model.demo and not corpus.is_known(question, self._conversation.questions_before())
+        self._given = ChatRequest(
+            messages=self._conversation.messages(self._instructions, asked.prompt),
             thinking=self._settings.thinking,
             thinking_budget=self._settings.thinking_budget,
             max_tokens=plan.reserve,
             temperature=self._settings.temperature,
+            sections=asked.sections,
             wait=True,
         )
         self._conversation.entries.append(turn)
         try:
-            await self._stream(turn, request)
+            await self._stream(turn, self._given)
         except asyncio.CancelledError:
             turn.finish_reason = "cancelled"
             raise
         finally:
             turn.state = "done"
+            self._review = self._reviewed(turn)
+        self._tell_of_reply(turn)
 
     async def _stream(self, turn: Turn, request: ChatRequest) -> None:
-        lines = _Lines()
+        lines = Lines()
         async for chunk in self._client.stream(request):
             turn.usage = chunk.usage or turn.usage
             for choice in chunk.choices:
@@ -203,6 +322,7 @@ class _Session:
                 if choice.delta.content:
                     if not turn.answer:
                         lines.end()
+                        self._tell_of_trace(turn)
                         label = _("Answer, DEMO, NOT MEDICAL:") if self._model.demo else _("Answer:")
                         _say(label)
                     turn.state, turn.answer = "answering", turn.answer + choice.delta.content
@@ -213,6 +333,36 @@ class _Session:
             _tell(problems.finish_sentence(turn.finish_reason or ""))
         if turn.unknown_to_demo:
             _tell(problems.demo_does_not_know())
+
+    # --- what can be checked in a reply ---
+
+    def _reviewed(self, turn: Turn) -> Review:
+        """The marks of a reply. A number counts as given where the card or any question so far has it."""
+        given = [self._conversation.card, *(each.question for each in self._conversation.turns)]
+        return review("\n".join(given), clean(turn.reasoning), clean(turn.answer))
+
+    def _tell_of_trace(self, turn: Turn) -> None:
+        summary = words.trace_summary(self._reviewed(turn)) if turn.reasoning.strip() else ""
+        if summary:
+            _tell(summary)
+
+    def _tell_of_reply(self, turn: Turn) -> None:
+        """What a person should look at in an answer, and what is not in it."""
+        if not turn.answer.strip():
+            return
+        for found in self._review.answer_marks[:_MOST_MARKS]:
+            _tell(_("In the answer: {mark}").format(mark=words.mark(found)))
+        more = len(self._review.answer_marks) - _MOST_MARKS
+        if more > 0:
+            _tell(ngettext("{n} more: /marks", "{n} more: /marks", more).format(n=f"{more:,}"))
+        if turn.sections:
+            told = words.missing_sections(self._review.sections)
+            if told:
+                _tell(told)
+        if turn.analysis is not None and turn.analysis.coaching.question_kind == "conduct":
+            _tell(words.prescription())
+        if len(self._conversation.turns) == 1:
+            self._fill_card(turn)
 
     async def _wait_until_ready(self) -> None:
         """Wait while the model loads, telling how far it is. Raises ServiceError when it cannot become ready."""
@@ -230,51 +380,6 @@ class _Session:
         self._model = health.model or self._model
 
 
-class _Lines:
-    """Text that comes in pieces, printed in whole lines or sentences, which is how a screen reader wants it."""
-
-    _COMPLETE = re.compile(r"(?s).*(?:\n|[。！？；]|[.!?] )")
-
-    def __init__(self) -> None:
-        self._held = ""
-        self._fresh = True  # at the start of a line
-
-    def write(self, text: str) -> None:
-        """Take a piece; print what is complete."""
-        self._held += clean(text)
-        complete = self._COMPLETE.match(self._held)
-        if complete:
-            self._print(complete.group())
-
-    def end(self) -> None:
-        """Print what is left, and end the line."""
-        self._print(self._held)
-        if not self._fresh:
-            _say()
-            self._fresh = True
-
-    def _print(self, text: str) -> None:
-        self._held = self._held[len(text) :]
-        if text:
-            _say(text, end="")
-            self._fresh = text.endswith("\n")
-
-
-def _read_question() -> str | None:
-    """The next question from standard input, None at its end."""
-    parts: list[str] = []
-    while True:
-        try:
-            line = input("> " if sys.stdin.isatty() else "")
-        except EOFError:
-            if sys.stdin.isatty():
-                _tell()  # the prompt's line ends here
-            return "\n".join(parts) if parts else None
-        except KeyboardInterrupt:
-            _tell()
-            _tell(_("Type /quit to leave."))
-            return ""
-        if not line.endswith("\\"):
-            parts.append(line)
-            return "\n".join(parts).strip()
-        parts.append(line[:-1])
+def _help() -> None:
+    for command, meaning in _COMMANDS.items():
+        _tell(f"{command:<10} {_(meaning)}")

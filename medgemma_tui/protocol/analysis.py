@@ -198,10 +198,11 @@ class StepObject(_Out):
 
 
 class SectionsObject(_Out):
-    """Which of the four parts the answer has, in the order that they should have."""
+    """Which of the four parts the answer has, in the order that they should have; ``in_order`` where it has them so."""
 
     present: list[SectionId]
     missing: list[SectionId]
+    in_order: bool
 
 
 class ReviewObject(_Out):
@@ -219,7 +220,11 @@ class ReviewObject(_Out):
                 for step in found.steps
             ],
             answer_marks=[MarkObject.of(each) for each in found.answer_marks],
-            sections=SectionsObject(present=list(found.sections.present), missing=list(found.sections.missing)),
+            sections=SectionsObject(
+                present=list(found.sections.present),
+                missing=list(found.sections.missing),
+                in_order=found.sections.in_order,
+            ),
         )
 
 
