@@ -72,7 +72,8 @@ class Stage(Panel):
         """The head, the drawing, the keys: as many lines as the screen has."""
         height = self.size.height
         head = [self._head(width), self._cut(_(_SOURCES[self.source]), width), self._state(width), []]
-        foot = [self._cut(self.said[0], width, self.said[1]), self._keys(width)]
+        said, ink = self.said if self.said[0] or not self.chain else (clinical_words.verify(), MUTED)
+        foot = [self._cut(said, width, ink), self._keys(width)]
         room = max(0, height - len(head) - len(foot))
         body = self._body(width, room)[:room]
         return [*head, *body, *([] for _row in range(room - len(body))), *foot][:height]
