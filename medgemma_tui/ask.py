@@ -156,22 +156,23 @@ def _guard(asked: Asking, settings: Settings) -> GuardObject:
     found = asked.identifiers
     if not found:
         return GuardObject(action="none", kinds=[])
+    told = words.identifiers_found(found)
     action: Literal["warned", "masked", "blocked"]
     if settings.identifiers == "block":
         action, sentence = "blocked", _not_sent(found)
     elif settings.identifiers == "mask":
         action = "masked"
-        sentence = words.identifiers_found(found) + " " + _("It was masked before the question was sent.")
+        sentence = words.sentences(told, _("It was masked before the question was sent."))
     else:
         action = "warned"
-        sentence = words.identifiers_found(found) + " " + _("It is sent as it is; --identifiers mask masks it.")
+        sentence = words.sentences(told, _("It is sent as it is; --identifiers mask masks it."))
     print(sentence, file=sys.stderr, flush=True)
     return GuardObject(action=action, kinds=list(dict.fromkeys(each.kind for each in found)))
 
 
 def _not_sent(found: tuple[Identifier, ...]) -> str:
-    told = words.identifiers_found(found)
-    return f"{told} " + _("This site does not send such questions. Nothing was sent; take it out and ask again.")
+    told = _("This site does not send such questions. Nothing was sent; take it out and ask again.")
+    return words.sentences(words.identifiers_found(found), told)
 
 
 def _tell_of_question(asked: Asking) -> None:

@@ -111,7 +111,12 @@ def hint(coaching: Coaching) -> str:
     lines = [_("The question is very broad: which aspect do you mean?")] if "question" in coaching.missing else []
     if asked:
         lines.append(_("Consider adding: {items}").format(items=own(" · ".join(asked))))
-    return " ".join(lines) if language() == "en" else "".join(lines)
+    return sentences(*lines)
+
+
+def sentences(*each: str) -> str:
+    """Sentences one behind the other, as the language in use writes them."""
+    return ("" if language() == "zh" else " ").join(sentence for sentence in each if sentence)
 
 
 def question_notes(found: Analysis) -> list[str]:

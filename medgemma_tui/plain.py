@@ -157,20 +157,16 @@ class _Session:
             return
         told = words.identifiers_found(found)
         if self._settings.identifiers == "mask":
-            _tell(told + " " + _("It was masked before the question was sent."))
+            _tell(words.sentences(told, _("It was masked before the question was sent.")))
             self._send(mask(question, found))
         elif self._settings.identifiers == "block":
-            _tell(
-                told + " " + _("This site does not send such questions. Nothing was sent; take it out and ask again.")
-            )
+            refusal = _("This site does not send such questions. Nothing was sent; take it out and ask again.")
+            _tell(words.sentences(told, refusal))
             self._code = ExitCode.USAGE
         else:
             self._held = question
-            _tell(
-                told
-                + " "
-                + _("Not sent yet: /mask sends it masked, /send sends it as it is, another question drops it.")
-            )
+            choice = _("Not sent yet: /mask sends it masked, /send sends it as it is, another question drops it.")
+            _tell(words.sentences(told, choice))
             self._code = ExitCode.USAGE  # unless it is decided before the input ends
 
     def _decide(self, *, masked: bool) -> None:
@@ -193,7 +189,7 @@ class _Session:
             self._card_offered = True
             found = find_identifiers(text)
             if found:
-                _tell(words.identifiers_found(found) + " " + _("It was masked in the card."))
+                _tell(words.sentences(words.identifiers_found(found), _("It was masked in the card.")))
             self._conversation.card = "" if text == "-" else mask(clean(text), found)
         card = self._conversation.card
         _tell(_("Patient card: {card}").format(card=card) if card else _("The patient card is empty."))
