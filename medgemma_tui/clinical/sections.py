@@ -21,7 +21,11 @@ _LONGEST = 60  # characters of a heading that is more than its name
 
 # A numbered heading: 1. 1) 1、 (1) （一） 一、 第一部分 Part 1: ①
 _COUNT = r"[一二三四五六七八九十\d]{1,3}"
-_NUMBER = rf"(?:(?:part|section) ?\d{{1,2}} ?[:.)-]?|第{_COUNT}(?:部分|节) ?[:、.]?|\(?{_COUNT}\) ?|{_COUNT} ?[.、:](?!\d)|[①-⑳])"
+_NUMBERS = (
+    r"(?:part|section) ?\d{1,2} ?[:.)-]?|[①-⑳]",
+    rf"第{_COUNT}(?:部分|节) ?[:、.]?|\(?{_COUNT}\) ?|{_COUNT} ?[.、:](?!\d)",
+)
+_NUMBER = f"(?:{'|'.join(_NUMBERS)})"
 # Only the beginning of a line is looked at, and blanks are bounded, so that no line can take long.
 _LINE_HEAD = 160
 _ATX = re.compile(rf" {{0,3}}(?P<level>#{{1,6}}) {{0,4}}(?:[*_]{{2}})?(?:{_NUMBER} {{0,4}})?(?:[*_]{{2}})?(?P<rest>.*)")
@@ -60,6 +64,8 @@ def wanted(mode: SectionMode, analysis: Analysis) -> bool:
     """
     if mode != "auto":
         return mode == "always"
+    if "question" in analysis.coaching.missing:
+        return False  # too vague for parts (癌症有哪些？): it is asked back
     kind = analysis.coaching.question_kind
     return kind in _ALWAYS_WANTED or (kind == "treatment" and _describes_a_patient(analysis))
 
