@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from medgemma_tui import site_lists
-from medgemma_tui.clinical import abbreviations, analysis, review, tables
+from medgemma_tui.clinical import abbreviations, analysis, causal, review, tables
 from medgemma_tui.settings import Settings, SettingsError
 
 # Some lists are read when a text first needs them: this text needs each.
@@ -24,6 +24,7 @@ def use_lists(settings: Settings) -> None:
             analysis.analyze(_SAMPLE)
             review.review(_SAMPLE, _SAMPLE, _SAMPLE)
             abbreviations.expansions(_SAMPLE, "zh")
+            causal.chain_from_answer(f"## 机制\n{_SAMPLE}")
     except tables.TableError as error:
         raise SettingsError(error.path, [error.problem]) from None
     except OSError as error:

@@ -42,6 +42,7 @@ def nvml_stub(_nvml_built, tmp_path_factory):
 # --- the real gateway and worker on the demo model --------------------------------------------------------
 
 _running = _helper("gateway_running", "gateway/running.py")
+_helper("answering", "tui/answering.py")
 
 
 @pytest.fixture(scope="session")

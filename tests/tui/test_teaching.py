@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import resource
 import signal
@@ -10,23 +9,14 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
+from answering import Answering
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from rich.cells import cell_len
 
 from medgemma_tui.client import ServiceError
 from medgemma_tui.clinical import causal
-from medgemma_tui.protocol import (
-    ChatChunk,
-    ChunkChoice,
-    Delta,
-    ErrorInfo,
-    Health,
-    ModelCard,
-    ServiceSample,
-    Telemetry,
-    TokenizeReply,
-)
+from medgemma_tui.protocol import ErrorInfo
 from medgemma_tui.tui import new_file, teaching
 from medgemma_tui.tui.screens.teaching import TeachingScreen
 from medgemma_tui.tui.teaching import ASCII, LINES, draw
@@ -124,55 +114,9 @@ QUESTION = "急性ST段抬高型心肌梗死的发病机制是什么？"
 ANSWER = "## 定义\n心肌坏死。\n## 机制\n" + " → ".join(CHAIN) + "\n## 鉴别\n夹层。\n## 建议\n再灌注。"
 
 
-class Service:
-    """A service that answers a question with ``ANSWER`` and the request for the chain with ``reply``."""
-
-    def __init__(self, reply: str = "", *, demo: bool = False, answer: str = ANSWER) -> None:
-        self.reply, self.answer = reply, answer
-        self.card = ModelCard(id="medgemma-tui-demo" if demo else "medgemma-1.5-4b-it", demo=demo, max_model_len=8192)
-        self.requests: list = []
-        self.hung = asyncio.Event()
-        self.left = False
-        self.error = None
-
-    async def health(self):
-        return Health(status="ok", reason="ready", model=self.card)
-
-    async def model(self):
-        return self.card
-
-    async def telemetry(self):
-        yield Telemetry(time=1.0, gpus=[], service=ServiceSample(worker_pid=41))
-        await asyncio.Event().wait()
-
-    async def tokenize(self, request):
-        counts = [len(message.text) + 4 for message in request.messages]
-        return TokenizeReply(count=sum(counts), max_model_len=8192, message_counts=counts)
-
-    async def stream(self, request):
-        self.requests.append(request)
-        asked = request.response_format is not None
-        if asked and self.error is not None:
-            raise self.error
-        if asked and self.reply == "hang":
-            self.hung.set()
-            try:
-                await asyncio.Event().wait()
-            finally:
-                self.left = True
-        text = self.reply if asked else self.answer
-        for at in range(0, len(text), 7):
-            yield ChatChunk(model=self.card.id, choices=[ChunkChoice(delta=Delta(content=text[at : at + 7]))])
-        yield ChatChunk(model=self.card.id, choices=[ChunkChoice(finish_reason="stop")])
-
-    async def forget(self):
-        pass
-
-    async def leave(self):
-        pass
-
-    async def close(self):
-        pass
+def service_of(reply: str = "", *, demo: bool = False, answer: str = ANSWER) -> Answering:
+    """A service that answers a question with ``answer`` and the request for the chain with ``reply``."""
+    return Answering(answer, chain=reply, demo=demo)
 
 
 def reply(*steps: str) -> str:
@@ -184,7 +128,7 @@ def rounds(screen, tmp_path):
     """A screen with one answer, and the teaching view over it."""
 
     @asynccontextmanager
-    async def opened(service: Service, question: str = QUESTION, **how):
+    async def opened(service: Answering, question: str = QUESTION, **how):
         async with screen(tmp_path / "x.sock", connector=lambda _socket: service, **{"size": (80, 24), **how}) as it:
             await it.connected()
             await it.ask(question)
@@ -197,7 +141,7 @@ def rounds(screen, tmp_path):
 
 
 async def test_the_models_chain_is_shown_where_its_steps_are_in_the_answer(rounds):
-    service = Service(reply(*CHAIN[:4]))
+    service = service_of(reply(*CHAIN[:4]))
     async with rounds(service) as it:
         await it.until(lambda: not it.view.waiting)
         assert it.view.stage.chain == CHAIN[:4]
@@ -213,18 +157,18 @@ async def test_the_models_chain_is_shown_where_its_steps_are_in_the_answer(round
 
 async def test_a_chain_that_is_not_in_the_answer_gives_way_to_the_programs(rounds):
     for wrong in ("no json", reply("吸烟", "肺癌"), reply()):
-        async with rounds(Service(wrong)) as it:
+        async with rounds(service_of(wrong)) as it:
             await it.until(lambda it=it: not it.view.waiting)
             assert it.view.stage.chain == CHAIN
             assert "The program took this chain" in it.text()
 
 
 async def test_where_the_service_fails_or_is_not_waited_for_the_program_finds_the_chain(rounds):
-    service = Service()
+    service = service_of()
     service.error = ServiceError(503, ErrorInfo(type="loading", message="x"))
     async with rounds(service) as it:
         await it.until(lambda: it.view.stage.source == "answer")
-    service = Service("hang")
+    service = service_of("hang")
     async with rounds(service) as it:
         await it.until(service.hung.is_set)
         assert "The model is asked" in it.text()
@@ -234,7 +178,7 @@ async def test_where_the_service_fails_or_is_not_waited_for_the_program_finds_th
 
 
 async def test_leaving_cancels_the_request_and_nothing_of_it_is_in_the_conversation(rounds):
-    service = Service("hang")
+    service = service_of("hang")
     async with rounds(service) as it:
         await it.until(service.hung.is_set)
         before = list(it.controller.conversation.entries)
@@ -247,7 +191,7 @@ async def test_leaving_cancels_the_request_and_nothing_of_it_is_in_the_conversat
 
 
 async def test_it_plays_pauses_and_goes_back_and_has_no_timer_while_it_stands(rounds):
-    async with rounds(Service(reply(*CHAIN))) as it:
+    async with rounds(service_of(reply(*CHAIN))) as it:
         await it.until(lambda: not it.view.waiting)
         stage = it.view.stage
         assert it.view._timer is None
@@ -278,7 +222,7 @@ async def test_it_plays_pauses_and_goes_back_and_has_no_timer_while_it_stands(ro
 
 
 async def test_an_answer_without_a_chain_says_so_and_what_to_do(rounds):
-    async with rounds(Service("{}", answer="多休息。")) as it:
+    async with rounds(service_of("{}", answer="多休息。")) as it:
         await it.until(lambda: not it.view.waiting)
         assert "No causal chain was found" in it.text()
         assert "Ask for the mechanism" in it.text()
@@ -294,13 +238,13 @@ async def test_without_an_answer_there_is_nothing_to_show(screen, tmp_path):
 
 
 async def test_the_demo_model_is_named_on_it(rounds):
-    async with rounds(Service(reply(*CHAIN), demo=True)) as it:
+    async with rounds(service_of(reply(*CHAIN), demo=True)) as it:
         assert "DEMO, NOT MEDICAL" in it.text()
 
 
 async def test_an_ascii_terminal_gets_ascii(rounds):
     english = "## Mechanism\nplaque rupture → thrombus → ischaemia"
-    async with rounds(Service("", answer=english), "Why?", term="vt220", size=(120, 36)) as it:
+    async with rounds(service_of("", answer=english), "Why?", term="vt220", size=(120, 36)) as it:
         await it.until(lambda: not it.view.waiting)
         await it.press("end")
         assert it.text().isascii()
@@ -309,7 +253,7 @@ async def test_an_ascii_terminal_gets_ascii(rounds):
 
 @pytest.mark.parametrize("size", [(20, 6), (40, 10), (100, 20), (200, 60)])
 async def test_every_size_shows_the_step(rounds, size):
-    async with rounds(Service(reply(*CHAIN)), size=size) as it:
+    async with rounds(service_of(reply(*CHAIN)), size=size) as it:
         await it.until(lambda: not it.view.waiting)
         await it.press("end")
         assert size[1] < 7 or "ST段抬高" in it.text()
@@ -331,7 +275,7 @@ async def written(it, path: str) -> str:
 
 async def test_a_file_is_written_where_it_was_said_and_never_over_another(rounds, tmp_path):
     target = tmp_path / "chain.cast"
-    async with rounds(Service(reply(*CHAIN), demo=True), "张三，13800138000：为什么？") as it:
+    async with rounds(service_of(reply(*CHAIN), demo=True), "张三，13800138000：为什么？") as it:
         await it.until(lambda: not it.view.waiting)
         assert str(target) in await written(it, str(target))
         rows = [json.loads(row) for row in target.read_text(encoding="utf-8").splitlines()]
@@ -348,7 +292,7 @@ async def test_a_file_is_written_where_it_was_said_and_never_over_another(rounds
 
 
 async def test_what_cannot_be_written_is_said_in_plain_words(rounds, tmp_path):
-    async with rounds(Service(reply(*CHAIN))) as it:
+    async with rounds(service_of(reply(*CHAIN))) as it:
         await it.until(lambda: not it.view.waiting)
         assert "no such directory" in await written(it, str(tmp_path / "no" / "x.cast"))
         assert "already" in await written(it, str(tmp_path))
@@ -377,7 +321,7 @@ def test_a_full_disk_leaves_no_half_a_file(tmp_path):
 
 async def test_a_chain_that_could_tell_who_the_patient_is_is_not_written(rounds):
     steps = ("患者电话13800138000", "血栓形成")
-    async with rounds(Service(reply(*steps), answer="## 机制\n" + " → ".join(steps))) as it:
+    async with rounds(service_of(reply(*steps), answer="## 机制\n" + " → ".join(steps))) as it:
         await it.until(lambda: not it.view.waiting)
         await it.press("w")
         assert it.app.screen is it.view
