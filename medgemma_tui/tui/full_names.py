@@ -10,7 +10,6 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from medgemma_tui.clinical.abbreviations import expansions
 from medgemma_tui.clinical.findings import Language
 from medgemma_tui.clinical.textform import question_language
 from medgemma_tui.safetext import clean_line
@@ -34,6 +33,8 @@ class Names:
         """The runs of a paragraph with the names behind their abbreviations, but for those in ``used``."""
         if not self.wanted - used:
             return line
+        from medgemma_tui.clinical.abbreviations import expansions
+
         places: dict[int, str] = {}
         starts = _starts(line)
         for found in expansions("".join(text for text, _ink in line), self.language):
@@ -75,6 +76,8 @@ class Namer:
         self._language = self._language or question_language(text)
         if _FENCED.match(text):
             return NONE
+        from medgemma_tui.clinical.abbreviations import expansions  # not before the first frame
+
         candidates = {found.abbreviation for found in expansions(text, self._language)}
         wanted = frozenset(each for each in candidates if not _occurs(each, self._before))
         self._before += _CODE.sub(" ", text) + "\n"

@@ -8,7 +8,6 @@ from dataclasses import dataclass, field
 
 from medgemma_tui import clinical_words, problems
 from medgemma_tui.clinical.findings import Review
-from medgemma_tui.clinical.review import review
 from medgemma_tui.i18n import _, ngettext
 from medgemma_tui.safetext import clean, clean_line
 from medgemma_tui.tui import marks
@@ -134,6 +133,8 @@ class Composer:
         if turn.live or not turn.wrote:
             return Review()
         if self._review is None:
+            from medgemma_tui.clinical.review import review  # not before the first frame
+
             self._review = review(clean(turn.question), clean(turn.reasoning), clean(turn.answer))
         return self._review
 
