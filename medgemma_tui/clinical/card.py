@@ -31,6 +31,8 @@ from medgemma_tui.clinical.textform import fold
 _DENIED_MOST = 8
 _MOST = 48
 _NEAR = 12
+_CLAUSE = 160
+_FACTS = 400
 _OWN_KINDS = frozenset({"age", "sex", "vital", "lab", "allergy", "duration"})
 _SEGMENT = re.compile(r"\s*(?:\s·\s|\n)\s*")
 
@@ -47,7 +49,7 @@ def card_text(question: str, analysis: Analysis, lang: Language) -> str:
         entity
         for entity in analysis.entities
         if not any(start < entity.span[1] and entity.span[0] < end for start, end in covered)
-    ]
+    ][:_FACTS]
     if not _about_patient(folded, facts):
         return ""
     facts = [fact for fact in facts if fact.kind in _OWN_KINDS or not _asked(folded, fact, facts)]
@@ -105,9 +107,11 @@ def _about_patient(folded: str, facts: list[Entity]) -> bool:
 
 def _asked(folded: str, fact: Entity, facts: list[Entity]) -> bool:
     """Whether the clause asks about it: behind the question word, or in a clause that is a question as a whole."""
-    start = max((match.end() for match in CLAUSE_END.finditer(folded, 0, fact.span[0])), default=0)
-    found = CLAUSE_END.search(folded, fact.span[1])
-    end = found.end() if found else len(folded)
+    start = max(0, fact.span[0] - _CLAUSE)
+    start = max((match.end() for match in CLAUSE_END.finditer(folded, start, fact.span[0])), default=start)
+    end = min(len(folded), fact.span[1] + _CLAUSE)
+    found = CLAUSE_END.search(folded, fact.span[1], end)
+    end = found.end() if found else end
     if QUESTION.search(folded, start, fact.span[0]):
         return True
     if not TAIL_QUESTION.search(folded, start, end):
@@ -138,7 +142,7 @@ class _Parts:
         group: list[str] = []
         last = first = -1
         pending = ""
-        for index, fact in enumerate(self.facts[:400]):
+        for index, fact in enumerate(self.facts):
             if fact.kind in ("finding", "diagnosis") and not fact.negated:
                 if group and not self._joined(last, fact.span[0]):
                     self._close(segments, group, pending)

@@ -48,8 +48,7 @@ def find_entities(text: str, terms: tuple[Term, ...] | None = None) -> tuple[Ent
     found += find_drugs(prepared)
     found += find_allergies(prepared)
     found += find_named(prepared)
-    for term in find_terms(text) if terms is None else terms:
-        found.append(Entity("diagnosis", term.text, term.span, term.standard_en, negated=term.negated))
+    found += _diagnoses(find_terms(text) if terms is None else terms)
     return _settled(found)
 
 
@@ -57,6 +56,24 @@ def label(kind: str, name: str) -> tuple[str, str] | None:
     """The Chinese and the English name of a vital sign, a laboratory value, a drug, a place or a finding."""
     found = lists().by_id.get((kind, name))
     return (found.zh, found.en) if found else None
+
+
+def _diagnoses(terms: tuple[Term, ...]) -> list[Entity]:
+    """The terms that have a code of a disease: tests and operations have none, chapter R of ICD-10 holds symptoms.
+
+    What a relative has is no fact about the patient.
+    """
+    return [
+        Entity(
+            "finding" if term.icd10.startswith("R") else "diagnosis",
+            term.text,
+            term.span,
+            term.standard_en,
+            negated=term.negated,
+        )
+        for term in terms
+        if (term.icd10 or term.icd11 or term.other) and not term.relative
+    ]
 
 
 def _settled(found: list[Entity]) -> tuple[Entity, ...]:

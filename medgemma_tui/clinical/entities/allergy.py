@@ -70,9 +70,9 @@ def _chinese(scan: Scan, match: re.Match[str], drugs: dict[int, tuple[int, str]]
     if not names:
         allergens = lists().allergens
         for length in range(min(_LONGEST, start), 0, -1):
-            name = allergens.get(folded[start - length : start])
-            if name:
-                names = [(start - length, name)]
+            group = allergens.get(folded[start - length : start])
+            if group:
+                names = [(start - length, group)]
                 break
     denied = _DENIED.search(folded, max(0, start - 32), start)
     if denied and "过敏" in denied["what"]:

@@ -26,9 +26,11 @@ _EN = re.compile(
 )
 _OLD = re.compile(r"old|of age|y[./ ]?o|yrs?[ -]o")
 _EN_LABEL = re.compile(
-    r"(?<![a-z])(?:aged?|age)[\s:=]{1,3}(?:is |of )?(?P<n>\d{1,3})(?![\d.%-])(?!\s?(?:to|and|or)\s\d)"
+    r"(?<![a-z])(?:aged?|age)[\s:=]{1,3}(?:is |of )?(?P<n>\d{1,3})(?:\s?(?:years?|yrs?))?"
+    r"(?![\d.%-])(?!\s?(?:to|and|or)\s\d)"
 )
 _EN_SEXED = re.compile(r"(?P<n>\d(?<![\w.~-].)\d{0,2})\s?(?:y|yr|yrs|yo)?\s?/?\s?(?P<s>[mf])(?![\w/.-])")
+_OPENING = re.compile(r"(?:^|[,.。;:(\n]|患者|(?<![a-z])(?:patient|pt|an?|this))\s{0,2}$")
 _ZH_SLASH = re.compile(r"(?:男|女)\s?[/,、|]\s?(?P<n>\d{1,3})(?=\s?(?:[/,。;、|]|$))")
 _GROUP = re.compile(r"(?:[<>≥≤≧≦]=?|大于|小于|超过|低于|高于|不足|未满|年满|over|under|above|below|than|least)\s?$")
 _RELATIVE = re.compile(
@@ -44,7 +46,7 @@ _NOT_SEXED = ("激素", "生殖", "化", "科", "病", "学", "不育", "不孕"
 _BEFORE_BARE = frozenset(" ,。;:.(/|、患者人儿年别岁月龄名位某一\n\t\"'+")
 _NOT_AFTER_BARE = frozenset("友儿科方厕婿佣神主配足篮排双单朋伴朝权")
 _SEX_EN = re.compile(
-    r"(?:(?P<m>male|man|boy|gentleman)|(?P<f>female|woman|girl|lady))(?![a-z]|-(?:made|year)|\s?friend|'s)"
+    r"(?:(?P<m>male|man|boy|gentleman)|(?P<f>female|woman|girl|lady))(?![a-z]|-(?:made|year)|[ -]pattern|\s?friend|'s)"
 )
 
 
@@ -85,9 +87,10 @@ def _ages(scan: Scan) -> Iterator[Entity]:
 
 
 def _opens(folded: str, match: re.Match[str]) -> bool:
-    """65M opens a note or follows a comma, and words follow; 5 M is a solution."""
-    before = folded[max(0, match.start() - 12) : match.start()].rstrip(" ")
-    return not before or before[-1] in ",.。;:\n" or before.endswith(("patient", "患者", " a", "pt"))
+    """65M opens a note or follows a comma or an article; 5 M is a solution."""
+    if " " in match.group() and float(match["n"]) < 10:
+        return False
+    return _OPENING.search(folded, max(0, match.start() - 12), match.start()) is not None
 
 
 def _of_group(folded: str, start: int) -> bool:

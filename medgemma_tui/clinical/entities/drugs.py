@@ -10,6 +10,7 @@ from medgemma_tui.clinical.entities.numbers import NUMBER, parse
 from medgemma_tui.clinical.entities.scan import Scan
 from medgemma_tui.clinical.entities.units import dose_forms, frequencies, match_form, match_unit, routes
 from medgemma_tui.clinical.findings import Entity, Quantity
+from medgemma_tui.clinical.textform import is_word
 
 _NUMBER = re.compile(
     rf"(?P<n>{NUMBER}|半|[一两二三四](?=片|粒|支))(?:\s?[-~]\s?(?P<to>{NUMBER}))?(?:\s?/\s?(?P<and>{NUMBER}))?"
@@ -27,6 +28,14 @@ _EVERY = re.compile(
 _DOSE_BEFORE = re.compile(rf"(?<![\d.])(?P<n>{NUMBER})\s?(?P<unit>[a-zμ毫微克升单位万]{{1,6}})\s?(?:of\s|的)?$")
 _WORD_BEFORE = re.compile(r"(?P<word>[a-z]{2,12}|[\u4e00-\u9fff]{2,4})\s?$")
 _AFTER = re.compile(rf"[\s:=为]{{0,3}}(?P<n>{NUMBER})")
+_NOT_GIVEN = re.compile(
+    r"(?:(?:未|没有?|不|否认|无需|避免|禁)(?:曾|再|规律|长期|予|能|宜)?(?:使用|服用|应用|口服|接受|给予|用)过?|停用|停服|停|"
+    r"(?:not (?:taking|on|using)|never (?:took|taken|used)|"
+    r"stopped|discontinued|off|avoid(?:ing)?|without)(?: taking| any)?)\s?$"
+)
+_GIVEN = re.compile(
+    r"(?:拟用|拟予|拟给予|给予|予以|予|改用|改为|换用|加用|服用|使用|应用|开始|继续|规律|(?:on|takes?|taking|started|given|with))\s?$"
+)
 _MOST = 9  # pieces behind a name
 
 
@@ -41,6 +50,14 @@ def find_drugs(scan: Scan) -> Iterator[Entity]:
                 if not measured or entity.dose or entity.route or entity.frequency or not _measured(scan, hit):
                     yield entity
                 break
+
+
+def _denied(scan: Scan, hit: Hit) -> bool:
+    """Whether it is not given: what stands right before it counts more than a denial earlier in the sentence."""
+    first = max(0, hit.start - 20)
+    if _NOT_GIVEN.search(scan.folded, first, hit.start):
+        return True
+    return _GIVEN.search(scan.folded, first, hit.start) is None and scan.negated(hit.start, hit.end)
 
 
 def _measured(scan: Scan, hit: Hit) -> bool:
@@ -106,12 +123,14 @@ def _drug(scan: Scan, hit: Hit, item: Named, starts: set[int]) -> Entity:
         word = _WORD_BEFORE.search(folded, max(0, start - 14), start)
         if word:
             for cut in range(word.start("word"), word.end("word") - 1):
+                if cut and is_word(folded[cut]) and is_word(folded[cut - 1]):
+                    continue
                 found = match_form(routes(), folded, cut)
                 if found and found[1] == word.end("word"):
                     route, start = found[0], cut
                     break
     span = (start, end)
-    negated = scan.negated(hit.start, hit.end)
+    negated = _denied(scan, hit)
     return Entity(
         "drug", scan.text[start:end], span, item.id, dose=dose, route=route, frequency=frequency, negated=negated
     )

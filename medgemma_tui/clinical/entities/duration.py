@@ -27,7 +27,7 @@ _EN = re.compile(
 )
 _NOT_BEFORE = re.compile(
     r"(?:每|隔|第|q|餐后|服糖后|负荷后|给药后|疗程|前|"
-    r"every|each|per|within|next|after|once|twice|times|last dose|in|once a|"
+    r"aged?|every|each|per|within|next|after|once|twice|times|last dose|in|once a|"
     r"than|或|≥|≤|<|>)\s?$"
 )
 _GESTATION = re.compile(r"(?:孕|妊娠|停经|胎龄|宫内孕|gestation(?:al)? age|pregnant|g\dp\d)\s?(?:第|约)?\s?$")

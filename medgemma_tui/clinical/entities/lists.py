@@ -18,7 +18,9 @@ Condition = Literal["plain", "unit", "cluster"]
 class Limits:
     """A unit of a measurement: value = value in the first unit * factor + offset; what a living patient can have.
 
-    ``shown``: offered as the other unit in use. Not ``convertible``: a method of its own (CK-MB activity and mass).
+    ``shown``: offered as the other unit in use. Not ``convertible``: a method of its own (CK-MB activity and
+    mass). Not ``bare``: without a unit meant only where no
+    other fits.
     """
 
     unit: str
@@ -28,6 +30,7 @@ class Limits:
     offset: float = 0.0
     shown: bool = True
     convertible: bool = True
+    bare: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,6 +189,7 @@ def _analyte(path: str, row: tables.Row, kind: MeasureKind) -> Analyte:
                 offset,
                 unit.get("shown") is not False,
                 unit.get("convertible") is not False,
+                unit.get("bare") is not False,
             )
         )
     return Analyte(name, kind, _text(path, row, "zh"), _text(path, row, "en"), tuple(units), row.get("signed") is True)

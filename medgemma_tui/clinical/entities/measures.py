@@ -17,7 +17,7 @@ from medgemma_tui.clinical.findings import Entity, Quantity
 from medgemma_tui.clinical.textform import is_word
 
 _LINK = (
-    r"测得|由|从|自|测值|测定|测|约为|约|为|是|在|达到|高达|最高|最低|达|升高至|升高到|上升至|升至|升到|增至|降低至|降至|下降至|降到|"
+    r"测得|由|从|自|测值|测定|测|约为|约|为|是|在|波动在|波动于|维持在|控制在|多在|达到|高达|最高|最低|达|升高至|升高到|上升至|升至|升到|增至|降低至|降至|下降至|降到|"
     r"升高|降低|增高|偏高|偏低|下降|水平|浓度|计数|定量|结果|检查|检测|复查|今日|今晨|当前|目前|值|"
     r"is|was|are|were|of|at|level|value|count|around|about|approximately|approx\.?|elevated|raised|low|high|up to|"
     r"currently|↑|↓"
@@ -54,6 +54,9 @@ _PRESSURE = re.compile(
 )
 _BARE_PRESSURE = re.compile(r"(\d(?<![\d/.-].)\d{1,3})\s?/\s?(\d{2,4})\s?(?:mmhg|毫米汞柱)")
 _BARE_TEMPERATURE = re.compile(r"(\d(?<![\d.-].)\d{1,2}(?:\.\d{1,2})?)\s?(?:℃|°c|摄氏度)(?![a-z0-9])")
+_FEVER = re.compile(r"(?:热|烧|温|达|至)\s?(\d{2}(?:\.\d)?)\s?度(?:(\d)(?!\d))?(?![a-z])")
+_FIGURE = re.compile(r"[\s:=]{0,2}\d{2}")
+_PAIR = re.compile(rf"[\s:=]{{0,3}}(?P<one>{NUMBER})\s?/\s?(?P<two>{NUMBER})(?![\d/])")
 _DEGREES = re.compile(r"\s?度\s?(\d)(?!\d)")
 _CLUSTER = frozenset({"temperature", "pulse", "respiratory_rate", "blood_pressure", "heart_rate", "oxygen_saturation"})
 
@@ -61,32 +64,36 @@ _CLUSTER = frozenset({"temperature", "pulse", "respiratory_rate", "blood_pressur
 def find_measures(scan: Scan, pressure: Analyte | None, temperature: Analyte | None) -> Iterator[Entity]:
     """The vital signs and laboratory values of a text; what overlaps is settled by the caller."""
     near = _vital_places(scan)
-    for hit in scan.hits:
+    for index, hit in enumerate(scan.hits):
         yield from _read(scan, hit, near, glued=False)
+        if index and scan.folded[scan.hits[index - 1].end : hit.start] == "/":
+            yield from _pair(scan, scan.hits[index - 1], hit)
     for hit in scan.glued:
         yield from _read(scan, hit, near, glued=True)
     if pressure is not None:
         for match in _BARE_PRESSURE.finditer(scan.folded):
             yield _pressure(scan, pressure, match.start(), match.end(), match.group(1), match.group(2), "mmHg", "")
     if temperature is not None:
+        limits = temperature.limits("℃")
         for match in _BARE_TEMPERATURE.finditer(scan.folded):
-            limits = temperature.limits("℃")
-            if limits is not None:
-                span = (match.start(), match.end())
-                yield _entity(scan, temperature, span, float(match.group(1)), limits)
+            yield _entity(scan, temperature, match.span(), float(match.group(1)), limits)
+        for match in _FEVER.finditer(scan.folded):
+            value = float(match.group(1)) + (int(match.group(2)) / 10 if match.group(2) else 0)
+            yield _entity(scan, temperature, (match.start(1), match.end()), value, limits)
 
 
-def _vital_places(scan: Scan) -> list[int]:
+def _vital_places(scan: Scan) -> list[tuple[int, str]]:
     """Where vital signs are named beyond doubt: a bare T, P or R near one of them is another."""
     return [
-        hit.start
+        (hit.start, item.analyte.id)
         for hits in (scan.hits, scan.glued)
         for hit in hits
-        if any(isinstance(item, Measure) and item.analyte.id in _CLUSTER for item in hit.items)
+        for item in hit.items
+        if isinstance(item, Measure) and item.analyte.id in _CLUSTER and _FIGURE.match(scan.folded, hit.end)
     ]
 
 
-def _read(scan: Scan, hit: Hit, near: list[int], *, glued: bool) -> Iterator[Entity]:
+def _read(scan: Scan, hit: Hit, near: list[tuple[int, str]], *, glued: bool) -> Iterator[Entity]:
     measures = [item for item in hit.items if isinstance(item, Measure) and _written(scan, hit, item)]
     if not measures:
         return
@@ -94,10 +101,8 @@ def _read(scan: Scan, hit: Hit, near: list[int], *, glued: bool) -> Iterator[Ent
         yield from _read_pressure(scan, hit, measures[0].analyte)
         return
     match = _VALUE.match(scan.folded, hit.end)
-    if match is None:
-        quality = None if glued else _quality(scan, hit, measures)
-        if quality is not None:
-            yield quality
+    if match is None or scan.folded.startswith("+", match.end()):  # 3+
+        yield from () if glued else _quality(scan, hit, measures)
         return
     number = match["num"]
     start, end = match.start("num"), match.end()
@@ -113,12 +118,13 @@ def _read(scan: Scan, hit: Hit, near: list[int], *, glued: bool) -> Iterator[Ent
     later = _NEXT.match(folded, end) if upper is None else None
     last = later.end() if later else end
     unit, unit_end = match_unit(folded, last) or ("", last)
-    if not unit and measures[0].analyte.id == "temperature":
+    if measures[0].analyte.id == "temperature":
         degrees = _DEGREES.match(folded, last)
         if degrees and parsed == int(parsed):  # 38度5
             parsed, unit, unit_end = parsed + int(degrees.group(1)) / 10, "℃", degrees.end()
     measure = _choose(scan, hit, measures, parsed, unit, last, near, glued, number[0] in "+-")
     if measure is None:
+        yield from () if glued else _quality(scan, hit, measures)  # ALT升高3倍
         return
     analyte = measure.analyte
     limits = analyte.limits(unit) if unit else _only_unit(analyte, parsed)
@@ -132,7 +138,8 @@ def _read(scan: Scan, hit: Hit, near: list[int], *, glued: bool) -> Iterator[Ent
         if top is None or top <= parsed:
             return
         bad = limits is not None and not (limits.low <= parsed and top <= limits.high)
-        yield _made(scan, analyte, (hit.start, unit_end), f"{plain(parsed)}-{plain(top)}", unit, bad, compare)
+        shown = limits.unit if limits else unit
+        yield _made(scan, analyte, (hit.start, unit_end), f"{plain(parsed)}-{plain(top)}", shown, bad, compare)
         return
     if unit and limits is None:
         yield _made(scan, analyte, (hit.start, unit_end), parsed, unit, True, compare)
@@ -143,6 +150,23 @@ def _read(scan: Scan, hit: Hit, near: list[int], *, glued: bool) -> Iterator[Ent
         second = parse(later["num"])
         if second is not None:
             yield _entity(scan, analyte, (later.start("num"), unit_end), second, limits)
+
+
+def _pair(scan: Scan, one: Hit, two: Hit) -> Iterator[Entity]:
+    """ALT/AST 560/430 U/L: two names, two values."""
+    match = _PAIR.match(scan.folded, two.end)
+    if match is None:
+        return
+    unit, end = match_unit(scan.folded, match.end()) or ("", match.end())
+    places = ((one, "one", (one.start, match.end("one"))), (two, "two", (match.start("two"), end)))
+    for hit, group, span in places:
+        measure = next((item for item in hit.items if isinstance(item, Measure)), None)
+        value = parse(match[group])
+        if measure is None or value is None:
+            return
+        limits = measure.analyte.limits(unit) if unit else _only_unit(measure.analyte, value)
+        if limits is not None:
+            yield _entity(scan, measure.analyte, span, value, limits)
 
 
 def _written(scan: Scan, hit: Hit, item: Measure) -> bool:
@@ -156,7 +180,7 @@ def _choose(
     value: float,
     unit: str,
     end: int,
-    near: list[int],
+    near: list[tuple[int, str]],
     glued: bool,
     signed: bool,
 ) -> Measure | None:
@@ -181,6 +205,8 @@ def _choose(
     for item in measures:
         if item.condition == "unit" and not signed:
             continue
+        if value != int(value) and item.analyte.units[:1] and item.analyte.units[0].unit == "/min":
+            continue  # HR 0.75 is a hazard ratio
         if item.condition == "cluster" and not _clustered(item, hit, near, value):
             continue
         possible = not item.analyte.units or any(unit.low <= value <= unit.high for unit in item.analyte.units)
@@ -192,10 +218,10 @@ def _choose(
     return None
 
 
-def _clustered(item: Measure, hit: Hit, near: list[int], value: float) -> bool:
+def _clustered(item: Measure, hit: Hit, near: list[tuple[int, str]], value: float) -> bool:
     if not any(limits.low <= value <= limits.high for limits in item.analyte.units):
         return False
-    return any(place != hit.start and abs(place - hit.start) <= 40 for place in near)
+    return any(abs(place - hit.start) <= 40 and name != item.analyte.id for place, name in near)
 
 
 def _concentration(unit: str) -> bool:
@@ -204,10 +230,10 @@ def _concentration(unit: str) -> bool:
 
 def _only_unit(analyte: Analyte, value: float) -> Limits | None:
     """The unit of a bare value where only one is possible for a living patient: 132 is no creatinine in mg/dL."""
-    if len({unit.factor for unit in analyte.units}) == 1 and analyte.units[0].offset == 0:
-        return analyte.units[0]
     possible = [unit for unit in analyte.units if unit.low <= value <= unit.high]
-    return possible[0] if len(possible) == 1 else None
+    possible = [unit for unit in possible if unit.bare] or possible or [unit for unit in analyte.units if unit.bare]
+    # mmol/L and mEq/L, ng/mL and μg/L are the same number: either will do
+    return possible[0] if len({(unit.factor, unit.offset) for unit in possible}) == 1 else None
 
 
 def _entity(
@@ -255,21 +281,21 @@ def _rounded(value: float) -> float:
     return float(f"{value:.3g}") if abs(value) < 1000 else float(round(value))
 
 
-def _quality(scan: Scan, hit: Hit, measures: list[Measure]) -> Entity | None:
+def _quality(scan: Scan, hit: Hit, measures: list[Measure]) -> Iterator[Entity]:
     """Positive, negative, high, low, normal, or a row of plus signs, where that is all that is said."""
     analyte = measures[0].analyte
     if analyte.kind != "lab" or measures[0].condition != "plain":
-        return None
+        return
     match = _QUALITY.match(scan.folded, hit.end)
     if match is None:
-        return None
+        return
     if match["word"]:
         value = _WORDS[match["word"].removeprefix("is ").removeprefix("was ")]
     else:
         value = match["signs"] or match["plus"]
         if len(scan.folded[hit.start : hit.end]) == 1:  # K+ is an ion
-            return None
-    return _made(scan, analyte, (hit.start, match.end()), value, "", False)
+            return
+    yield _made(scan, analyte, (hit.start, match.end()), value, "", False)
 
 
 def _read_pressure(scan: Scan, hit: Hit, analyte: Analyte) -> Iterator[Entity]:

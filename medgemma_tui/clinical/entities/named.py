@@ -23,7 +23,7 @@ def find_named(scan: Scan) -> Iterator[Entity]:
     folded = scan.folded
     for hit in scan.hits:
         for item in hit.items:
-            if not isinstance(item, Named) or item.kind == "drug":
+            if not isinstance(item, Named) or (item.kind != "anatomy" and item.kind != "finding"):
                 continue
             start, end, value = hit.start, hit.end, None
             if item.kind == "finding" and item.id.startswith(("ST ", "T wave", "T-wave", "pathological Q")):

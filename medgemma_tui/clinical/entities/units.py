@@ -41,10 +41,17 @@ def match_form(known: UnitForms, folded: str, at: int) -> tuple[str, int] | None
         unit = known.forms.get(folded[at:end])
         if unit is None or end > len(folded):
             continue
-        if end < len(folded) and _letter(folded[end - 1]) and is_word(folded[end]) and folded[end] not in "²³":
+        if end < len(folded) and _letter(folded[end - 1]) and _goes_on(folded, end):
             continue
         return unit, end
     return None
+
+
+def _goes_on(folded: str, end: int) -> bool:
+    """Whether a word goes on here; not with a small square (m²), nor with a multiplication (qd×5)."""
+    if folded[end] == "x" and folded[end + 1 : end + 2].isdecimal():
+        return False
+    return is_word(folded[end]) and folded[end] not in "²³"
 
 
 def match_unit(folded: str, at: int) -> tuple[str, int] | None:
