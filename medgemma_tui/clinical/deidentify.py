@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import cast, get_args
 
 from medgemma_tui.clinical import tables
-from medgemma_tui.clinical.deidentify_names import LISTS, NameMode, name_behind, titled_names
+from medgemma_tui.clinical.deidentify_names import LISTS, NameMode, any_of, gather, name_behind, titled_names
 from medgemma_tui.clinical.deidentify_numbers import bare_ids, bare_phones, births, emails, value_behind
 from medgemma_tui.clinical.deidentify_places import AddressMode, address_behind, addresses_by_shape
 from medgemma_tui.clinical.findings import Identifier, IdentifierKind, Span
@@ -37,6 +37,7 @@ class _Lists:
     labels: dict[str, _Label]
     label: re.Pattern[str]
     things: re.Pattern[str]
+    not_a_person: re.Pattern[str]
     masks: dict[str, tuple[str, str]]
 
 
@@ -57,13 +58,14 @@ def _lists() -> _Lists:
             gap = " {1,2}" if is_word(text[0]) else " {0,4}"
             patterns[key] = re.escape(text).replace("\\ ", gap) + (r"(?![0-9a-z])" if is_word(text[-1]) else "")
     things = [word for row in tables.rows(LISTS, "number_of_things") for word in texts_of(LISTS, row, "words")]
-    thing = "|".join(map(re.escape, sorted(map(fold, things), key=len, reverse=True))) or "(?!)"
+    thing = any_of([fold(word) for word in things])
     return _Lists(
         labels=labels,
         label=re.compile("|".join(patterns[key] for key in sorted(patterns, key=len, reverse=True)) or "(?!)"),
         things=re.compile(
             rf"(?:(?:{thing})[ ]?(?:{_ANY_NUMBER}|编号)?|(?<!\d)(?:{_ANY_NUMBER}))[ ]?[:=#]?[ ]*[a-z]{{0,3}}-?$"
         ),
+        not_a_person=re.compile(rf"(?:{any_of(gather('english_names', 'not_after'))})['s]{{0,2}} ?$"),
         masks={
             choice_of(LISTS, row, "kind", kinds): (text_of(LISTS, row, "zh"), text_of(LISTS, row, "en"))
             for row in tables.rows(LISTS, "mask")
@@ -117,6 +119,8 @@ def _behind_labels(folded: str, cased: str) -> list[tuple[IdentifierKind, Span]]
         label = lists.labels["".join(match.group().split())]
         span: Span | None
         if label.kind == "name":
+            if lists.not_a_person.search(folded, max(0, start - 16), start):
+                continue
             shouted = end - start > 2 and cased[start:end].isupper()
             span = name_behind(folded, cased, end, cast(NameMode, label.mode), shouted)
         elif label.kind == "address":

@@ -9,12 +9,14 @@ from dataclasses import dataclass
 from typing import Literal
 
 from medgemma_tui.clinical import tables
+from medgemma_tui.clinical.entities import find_entities
 from medgemma_tui.clinical.findings import Span
 from medgemma_tui.clinical.rowfields import text_of, texts_of
 
 LISTS = "identifiers"
 NameMode = Literal["name", "person", "staff"]
 """What a label says: behind it is a name; someone is spoken of; a clinician, named only behind a colon."""
+_CONTEXT = 8  # signs behind a name in which an expression that it begins may end
 HAN = "\u3400-\u4dbf\u4e00-\u9fff〇"
 
 _OPENING = re.compile(r"[ \t]*(?:(?:为|是|叫|is|called)[ \t]*)?(?P<colon>[:=]?)[ \t]*[(\"'《<「]?[ \t]*")
@@ -24,8 +26,10 @@ _SPACED = re.compile(rf"([{HAN}]) {{1,2}}([{HAN}])(?![{HAN}])")  # 张　三, as
 _RUN = re.compile(rf"[{HAN}]{{1,16}}")
 _BREAK = re.compile(r"$|[\s,.。;:、()!?\"'\]}/|<>》」\[+&\-]|[0-9]")
 _SEX_THEN_AGE = re.compile(r"[男女](?=[,、 ]{0,2}\d{1,3} ?岁|[性,、 ]|$)")
+_WHO_THEN = re.compile(r"[,、 (:]{0,3}(?:[男女]|性别|\d{1,3} ?岁|先生|女士)|因")
 _WORD = r"[A-Z][A-Za-z\u00c0-\u024f]{0,24}(?:['’\-][A-Za-z\u00c0-\u024f]{1,24}){0,2}"
-_IN_DOTTED_NAMES = frozenset("尔克买提不里木自热西衣")  # signs that Uyghur and Kazakh names are written with
+_AGE_AFTER_LATIN = re.compile(r"[,( /]{0,3}(?:\d|(?:m|f|male|female|man|woman|aged?|dob|mrn)(?![a-z])|[男女])")
+_IN_DOTTED_NAMES = frozenset("尔克买提不里木自热西衣合汗吐再也祖次多")  # in Uyghur, Kazakh and Tibetan names
 _LOWER = re.compile(r"[a-z]{2,20}(?:['’\-][a-z]{1,20})?(?: [a-z]{2,20}){0,2}")
 _AFTER_LATIN = re.compile(
     r"[ \t]*(?:$|[,;.()\n/|\d\"、。]|[\u3400-\u9fff]"
@@ -40,6 +44,7 @@ class _Lists:
     compound: tuple[str, ...]
     never: frozenset[str]
     never_last: frozenset[str]
+    common: frozenset[str]
     not_names: re.Pattern[str]
     followed: re.Pattern[str]
     unknown: re.Pattern[str]
@@ -50,6 +55,7 @@ class _Lists:
     latin: re.Pattern[str]
     latin_title: re.Pattern[str]
     latin_never: frozenset[str]
+    latin_beside: frozenset[str]
     latin_unknown: frozenset[str]
 
 
@@ -77,12 +83,14 @@ def _lists() -> _Lists:
     further = rf"(?:,?[ ]{{1,2}}(?:(?:{particles})[ ]){{0,2}}{word})"
     latin = rf"(?:(?:{every_title})\b\.?[ ]{{1,2}})?(?P<name>{word}{further}{{0,3}})"
     never = " ".join(text_of(LISTS, row, "never", "") for row in tables.rows(LISTS, english))
+    beside = " ".join(text_of(LISTS, row, "never_beside", "") for row in tables.rows(LISTS, english))
     return _Lists(
         surnames=_signs("surnames", "single"),
         risky=_signs("surnames", "risky"),
         compound=tuple(gather("surnames", "compound")),
         never=_signs("given_names", "never"),
         never_last=_signs("given_names", "never_last"),
+        common=_signs("given_names", "common"),
         not_names=re.compile(any_of(gather("given_names", "not_names"))),
         followed=re.compile(any_of(gather("given_names", "followed_by"))),
         unknown=re.compile(any_of(gather("given_names", "unknown"))),
@@ -93,6 +101,7 @@ def _lists() -> _Lists:
         latin=re.compile(latin),
         latin_title=re.compile(rf"(?<![A-Za-z])(?:{titles})\b\.?[ ]{{1,2}}(?=[A-Z])"),
         latin_never=frozenset(never.split()),
+        latin_beside=frozenset(beside.split()),
         latin_unknown=frozenset(gather(english, "unknown")),
     )
 
@@ -116,7 +125,14 @@ def name_behind(folded: str, cased: str, at: int, mode: NameMode, shouted: bool)
             return found
     # what stands behind the colon of a name's label is a name; anything else must look like one
     sure = mode == "name" and colon
-    return _chinese(folded, cased, start, strict=not sure) or _latin(folded, cased, start, mode, colon, shouted)
+    found = _chinese(folded, cased, start, strict=not sure) or _latin(folded, cased, start, mode, colon, shouted)
+    return found if found is None or sure or not _is_clinical(cased, found) else None
+
+
+def _is_clinical(cased: str, span: Span) -> bool:
+    """Whether what looks like a name begins with a clinical expression: 白蛋白, Heart Failure."""
+    start, end = span
+    return any(entity.span[0] == 0 for entity in find_entities(cased[start : end + _CONTEXT]))
 
 
 def titled_names(folded: str, cased: str) -> list[Span]:
@@ -148,7 +164,8 @@ def _surname_length(text: str) -> int:
 
 def _chinese(folded: str, cased: str, start: int, strict: bool) -> Span | None:
     lists = _lists()
-    if (dotted := _DOTTED.match(cased, start)) and not set(dotted.group()) & (lists.never - _IN_DOTTED_NAMES):
+    dotted = _DOTTED.match(cased, start)
+    if dotted and not (strict and set(dotted.group()) & (lists.never - _IN_DOTTED_NAMES)):
         return dotted.span()
     spaced = _SPACED.match(folded, start)
     if spaced and _surname_length(spaced[1]) and spaced[2] not in lists.never:
@@ -197,18 +214,17 @@ def _shaped(folded: str, start: int, text: str) -> int:
         return 0
     for given in (2, 1):
         length = family + given
-        name = text[family:length]
-        if len(name) != given or set(name) & lists.never or (given == 2 and name[1] in lists.never_last):
+        name, end = text[family:length], start + length
+        if len(name) != given or set(name) & lists.never:
             continue
-        end = start + length
-        if _BREAK.match(folded, end):
-            return length
-        # 高 begins 高血压 as well: such a name ends where the words end, or at the sex
+        stops = bool(_BREAK.match(folded, end))
+        if not stops and given == 2 and name[1] in lists.never_last:
+            continue
+        # 高 begins 高兴 as well: such a name ends where the words end; one of two signs has the sex or age behind it
         if text[0] in lists.risky and family == 1:
-            if _SEX_THEN_AGE.match(folded, end) or folded.startswith(("因", "，", "性别", "女士", "先生"), end):
+            if _WHO_THEN.match(folded, end) or (stops and (given == 2 or name in lists.common)):
                 return length
-            continue
-        if lists.followed.match(folded, end):
+        elif stops or lists.followed.match(folded, end):
             return length
     return 0
 
@@ -255,4 +271,7 @@ def _latin(folded: str, cased: str, start: int, mode: NameMode, colon: bool, sho
     text = cased[slice(*span)]
     if not colon and not all(re.fullmatch("[A-Z].*[a-z].*|[A-Z][.]?", word) for word in text.replace(",", " ").split()):
         return None  # COPD, NYHA III
-    return span if _AFTER_LATIN.match(folded, span[1]) else None
+    if lists.latin_beside.intersection(name["name"].lower().replace(",", " ").split()):
+        return None
+    after = _AFTER_LATIN if " " in text else _AGE_AFTER_LATIN
+    return span if after.match(folded, span[1]) else None

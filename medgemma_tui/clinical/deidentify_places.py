@@ -34,6 +34,11 @@ _OPENING = re.compile(r"[ \t]*(?:为|是|is)?[ \t]*(?P<colon>[:=]?)[ \t]*")
 _CLAUSE = re.compile(r"[^,;。\n\t]{1,60}")
 _MORE = re.compile(r" ?, ?(?=[0-9a-z一二三四五六七八九十]{1,5}(?:号|栋|幢|单元|室|楼|层|座|门))[^,;。\n\t]{1,30}")
 _ENGLISH_LINE = re.compile(r"[^;\n\t]{3,120}")
+_PATIENT_AGAIN = re.compile(  # behind an address the text speaks of the patient again
+    r"[ ,]{1,3}(?:[男女](?![\u4e00-\u9fff])|\d{1,3} ?(?:岁|[- ]?(?:years?|yrs?|yo|y/o|y)(?![a-z]))"
+    r"|(?:an? |the |male|female|man|woman|who|with|has|had|is|was|presented|presents|complains|admitted|pt|patient)"
+    r"(?![a-z]))"
+)
 _POSTCODE = re.compile(r"\d{5,6}(?:-\d{4})?(?!\d)|[a-z]{1,2}\d[0-9a-z]? ?\d[a-z]{2}(?![a-z0-9])")
 _ENGLISH_STREET = re.compile(
     r"(?<![\w.])\d{1,5}[A-Za-z]? (?:[NSEW]\.? )?(?:[A-Z][a-z'’]{1,20} ){1,3}"
@@ -88,6 +93,8 @@ def _whole(folded: str, start: int) -> Span | None:
         end = more.end()
     if field := lists.ends_before.search(folded, start, end):
         end = field.start()
+    if again := _PATIENT_AGAIN.search(folded, start, end):
+        end = again.start()
     if latin and (stop := re.search(r"\.(?= [a-z]| *$)(?<!st\.)(?<!rd\.)(?<!ave\.)", folded[start:end])):
         end = start + stop.start()
     value = folded[start:end].rstrip(" ,.(")
