@@ -64,21 +64,19 @@ def match_unit(folded: str, at: int) -> tuple[str, int] | None:
         if count:
             return f"{_POWERS[count.group(1)]}/{_LITRES[count.group(2)]}", count.end()
     found = match_form(unit_forms(), folded, at)
-    if found is None or folded[found[1] : found[1] + 2] not in (" /", "/ "):
+    stretch = folded[at : at + 24]
+    if " /" not in stretch and "/ " not in stretch:
         return found
     # mmol / L: the same unit with spaces around the stroke
-    squeezed = re.sub(r"\s{0,2}/\s{0,2}", "/", folded[at : at + 24])
-    longer = match_form(unit_forms(), squeezed, 0)
-    if longer is None or longer[0] == found[0]:
+    longer = match_form(unit_forms(), re.sub(r"\s?/\s?", "/", stretch), 0)
+    if longer is None or (found and found[0] == longer[0]):
         return found
-    wanted, end = longer[1], at
-    for index, char in enumerate(folded[at : at + 24]):
-        if char != " ":
-            wanted -= 1
-        if wanted == 0:
-            end = at + index + 1
-            break
-    return longer[0], end
+    left = longer[1]
+    for index, char in enumerate(stretch):
+        left -= char != " "
+        if left == 0:
+            return longer[0], at + index + 1
+    return found
 
 
 def _letter(char: str) -> bool:
