@@ -39,7 +39,7 @@ class Names:
         starts = _starts(line)
         for found in expansions("".join(text for text, _ink in line), self.language):
             role = line[_run_at(starts, found.end - 1)][1].role
-            if found.abbreviation in self.wanted and found.abbreviation not in used and role not in ("code", "link"):
+            if found.abbreviation in self.wanted and found.abbreviation not in used and role not in ("code", "muted"):
                 used.add(found.abbreviation)
                 places[found.end] = _marked(glyphs.shown(clean_line(found.full)), glyphs)
         made: Line = []
@@ -59,7 +59,9 @@ NONE = Names()
 class Namer:
     """Decides block by block while an answer grows; a decision once made stays."""
 
-    def __init__(self) -> None:
+    def __init__(self, question: str) -> None:
+        """The names are in the language of the question, or of the answer's first words if those are Chinese."""
+        self._question = question
         self._decided: list[tuple[Block, Names]] = []
         self._before = ""  # what has been read, without code
         self._language: Language | None = None
@@ -73,9 +75,9 @@ class Namer:
         return [names for _block, names in self._decided[: len(finished)]]
 
     def _decide(self, text: str) -> Names:
-        self._language = self._language or question_language(text)
         if _FENCED.match(text):
             return NONE
+        self._language = self._language or question_language(self._question + text)
         from medgemma_tui.clinical.abbreviations import expansions  # not before the first frame
 
         candidates = {found.abbreviation for found in expansions(text, self._language)}

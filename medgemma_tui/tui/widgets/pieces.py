@@ -71,7 +71,7 @@ class Composer:
         self._glyphs = glyphs
         self._trace = Splitter()
         self._answer = Splitter()
-        self._namer = Namer()
+        self._namer: Namer | None = None
         self._review: Review | None = None
 
     def notice(self, notice: Notice) -> list[Piece]:
@@ -103,6 +103,7 @@ class Composer:
                 pieces.append(self._said("demo", problems.demo_does_not_know(), Ink("demo"), glyphs.warn))
         if turn.answer:
             blocks = self._answer.feed(clean(turn.answer))
+            self._namer = self._namer or Namer(turn.question)
             names = self._namer.names(blocks[:-1] if turn.live else blocks) if full_names else []
             pieces.extend(self._markdown("a", blocks, turn.live, TEXT, "", names))
         pieces.extend(self._marks(turn, found))
