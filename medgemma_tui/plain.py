@@ -16,11 +16,12 @@ from medgemma_tui import clinical_words as words
 from medgemma_tui.analyze import review_lines
 from medgemma_tui.client import Client, ServiceError
 from medgemma_tui.clinical import budget
-from medgemma_tui.clinical.card import card_text
+from medgemma_tui.clinical.card import card_text, merge
 from medgemma_tui.clinical.deidentify import find_identifiers, mask
 from medgemma_tui.clinical.entities import find_entities
 from medgemma_tui.clinical.findings import Review
 from medgemma_tui.clinical.review import review
+from medgemma_tui.clinical.textform import question_language
 from medgemma_tui.demo import corpus
 from medgemma_tui.exits import ExitCode
 from medgemma_tui.i18n import N_, _, ngettext
@@ -72,7 +73,7 @@ class _Session:
         self._client = client
         self._runner = runner
         self._conversation = Conversation()
-        self._card_offered = False
+        self._card_is_theirs = False  # the person wrote or emptied it: the program changes it no more
         self._show_trace = True
         self._model = ModelCard(id="")
         self._instructions = instructions.load(settings, i18n.language())
@@ -131,7 +132,7 @@ class _Session:
     def _new_patient(self) -> None:
         self._conversation = Conversation()
         self._ledger.forget()
-        self._held, self._given, self._review, self._card_offered = "", None, Review(), False
+        self._held, self._given, self._review, self._card_is_theirs = "", None, Review(), False
         self._runner.run(self._client.forget())
         _tell(_("The conversation was wiped here and in the service."))
 
@@ -159,22 +160,24 @@ class _Session:
         if self._settings.identifiers == "mask":
             _tell(words.sentences(told, _("It was masked before the question was sent.")))
             self._send(mask(question, found))
-        elif self._settings.identifiers == "block":
-            refusal = _("This site does not send such questions. Nothing was sent; take it out and ask again.")
-            _tell(words.sentences(told, refusal))
-            self._code = ExitCode.USAGE
         else:
             self._held = question
-            choice = _("Not sent yet: /mask sends it masked, /send sends it as it is, another question drops it.")
+            if self._settings.identifiers == "block":
+                choice = _("This site sends it masked or not at all: /mask sends it masked, another question drops it.")
+            else:
+                choice = _("Not sent yet: /mask sends it masked, /send sends it as it is, another question drops it.")
             _tell(words.sentences(told, choice))
             self._code = ExitCode.USAGE  # unless it is decided before the input ends
 
     def _decide(self, *, masked: bool) -> None:
         """Send the question that waits."""
-        question, self._held = self._held, ""
-        if not question:
+        if not self._held:
             _tell(_("No question waits."))
             return
+        if not masked and self._settings.identifiers == "block":
+            _tell(_("This site sends it masked or not at all: /mask sends it masked, another question drops it."))
+            return
+        question, self._held = self._held, ""
         self._send(mask(question, find_identifiers(question)) if masked else question)
 
     def _send(self, question: str) -> None:
@@ -186,7 +189,7 @@ class _Session:
     def _card(self, text: str) -> None:
         """Show the card, or change it. What could tell who the patient is does not get into it."""
         if text:
-            self._card_offered = True
+            self._card_is_theirs = True
             found = find_identifiers(text)
             if found:
                 _tell(words.sentences(words.identifiers_found(found), _("It was masked in the card.")))
@@ -195,15 +198,25 @@ class _Session:
         _tell(_("Patient card: {card}").format(card=card) if card else _("The patient card is empty."))
 
     def _fill_card(self, turn: Turn) -> None:
-        """Make the card of the first question's facts, once."""
-        if self._card_offered or self._conversation.card or turn.analysis is None:
+        """Make the card of the first answered question's facts."""
+        if self._card_is_theirs or self._conversation.card:
             return
-        self._card_offered = True
-        card = card_text(turn.question, turn.analysis, i18n.language())
+        card = _facts(turn)
         if card:
             self._conversation.card = card
             _tell(_("Patient card, sent with every question from now on: {card}").format(card=clean(card)))
             _tell(_("/card TEXT changes it, /card - empties it."))
+
+    def _take_up(self, leaving: int) -> bool:
+        """Add the facts of the oldest turns, which are about to leave, to the card. True where it changed."""
+        if self._card_is_theirs:
+            return False
+        card = self._conversation.card
+        for turn in [each for each in self._conversation.turns if each.answer.strip()][:leaving]:
+            card = merge(card, _facts(turn))
+        changed = card != self._conversation.card
+        self._conversation.card = card
+        return changed
 
     def _prompt(self) -> None:
         """Exactly what the model was given for the last question."""
@@ -269,6 +282,8 @@ class _Session:
             known=find_entities(self._conversation.card) if self._conversation.card else (),
         )
         plan = await self._plan(asked.prompt)
+        if plan.dropped_turns and self._take_up(plan.dropped_turns):
+            plan = await self._plan(asked.prompt)
         if not plan.fits:
             _tell(
                 _(
@@ -357,8 +372,7 @@ class _Session:
                 _tell(told)
         if turn.analysis is not None and turn.analysis.coaching.question_kind == "conduct":
             _tell(words.prescription())
-        if len(self._conversation.turns) == 1:
-            self._fill_card(turn)
+        self._fill_card(turn)
 
     async def _wait_until_ready(self) -> None:
         """Wait while the model loads, telling how far it is. Raises ServiceError when it cannot become ready."""
@@ -374,6 +388,12 @@ class _Session:
                 shown = text
             await asyncio.sleep(0.25)
         self._model = health.model or self._model
+
+
+def _facts(turn: Turn) -> str:
+    if turn.analysis is None:
+        return ""
+    return card_text(turn.question, turn.analysis, question_language(turn.question))
 
 
 def _help() -> None:

@@ -195,6 +195,99 @@ def test_json_is_utf_8_in_every_locale(short: Path) -> None:
         assert json.loads(done.stdout.decode("utf-8"))["answer"] == "血钾"
 
 
+PATIENT = "患者姓名：王小明，电话13812345678，65岁男性，心梗3天，肌酐132，如何治疗？"
+
+
+def test_ask_json_carries_what_analyze_prints_for_its_question_and_its_reply(short: Path) -> None:
+    chat = events(
+        delta(reasoning="1. 按 KDIGO 2012，可能要复查。"), delta("用 300 mg。"), delta(finish="stop"), "[DONE]"
+    )
+    with service(short, chat) as (path, _asked):
+        done = run("ask", "--json", "--lang", "zh", "--sections", "off", "--socket", str(path), PATIENT)
+    told = json.loads(done.stdout)
+    assert done.returncode == 0
+    assert json.loads(run("analyze", "--json", "--lang", "zh", told["question"]).stdout) == told["analysis"]
+    assert json.loads(run("analyze", "--json", "--trace", "-", stdin=done.stdout).stdout) == told["review"]
+    assert [step["text"] for step in told["review"]["steps"]]
+    assert [(each["role"], each["content"].split("\n\n")[0]) for each in told["messages"][1:]] == [("user", PATIENT)]
+    assert told["messages"][1]["content"].endswith("心梗 = 急性心肌梗死")  # the model is told the standard term
+    assert told["sections"] == []
+    assert any(entity["value"] is None for entity in told["analysis"]["entities"])  # no key is left out
+
+
+@pytest.mark.parametrize(
+    ("policy", "code", "action", "sent"),
+    [("warn", 0, "warned", True), ("mask", 0, "masked", True), ("block", 2, "blocked", False)],
+)
+def test_the_guard_does_what_the_policy_says(short: Path, policy: str, code: int, action: str, sent: bool) -> None:
+    with service(short, events(delta("yes"), delta(finish="stop"), "[DONE]")) as (path, asked):
+        options = ["--lang", "en", "--identifiers", policy, "--socket", str(path)]
+        done = run("ask", "--json", *options, "-", stdin=PATIENT)
+        assert done.returncode == code, done.stderr
+        assert "This could tell who the patient is: name, phone number." in done.stderr
+        assert "王小明" not in done.stderr
+        assert bool(asked) is sent
+        told = json.loads(done.stdout)
+        assert told["guard"] == {"action": action, "kinds": ["name", "phone"]}
+        given = "".join(message["content"] for message in told["messages"])
+        assert ("王小明" in given) is (policy == "warn")
+        assert ("患者姓名：[姓名]，电话[电话]，65岁男性" in given) is (policy == "mask")
+        assert told["question"] in given or not sent
+        assert told.get("error", {}).get("type") == (None if sent else "identifiers")
+
+
+def test_a_policy_may_come_from_the_sites_file(short: Path) -> None:
+    config = short / "medgemma.toml"
+    config.write_text('identifiers = "block"\n')
+    with service(short, b"") as (path, asked):
+        done = run("ask", "--socket", str(path), PATIENT, env={"MEDGEMMA_CONFIG": str(config)})
+    assert (done.returncode, done.stdout, asked) == (2, "", [])
+    assert "Nothing was sent" in done.stderr
+
+
+def test_four_parts_whatever_the_model_would_have_done(gateway: Gateway) -> None:
+    for question, headings in (
+        ("x", ["Definition", "Mechanism", "Differential", "Recommendation"]),
+        ("血钾", ["定义", "机制", "鉴别", "建议"]),
+    ):
+        options = ["--lang", "en", "--socket", str(gateway.socket), "--max-tokens", "600"]
+        told = json.loads(run("ask", "--json", "--sections", "always", *options, question).stdout)
+        places = [told["answer"].index(heading) for heading in told["sections"]]
+        assert places == sorted(places)
+        assert all(found.startswith(wanted) for found, wanted in zip(told["sections"], headings, strict=True))
+        assert told["review"]["sections"]["in_order"]
+    assert (
+        json.loads(run("ask", "--json", *options, corpus.GFR_QUESTION).stdout)["sections"] == []
+    )  # a staging question
+
+
+def test_ask_says_on_stderr_what_a_person_should_know(short: Path) -> None:
+    chat = events(delta(reasoning="1. 按 KDIGO 2012。"), delta("## 定义\n心肌坏死。"), delta(finish="stop"), "[DONE]")
+    with service(short, chat) as (path, _asked):
+        options = ["--lang", "en", "--sections", "always", "--socket", str(path)]
+        done = run("ask", *options, "感冒怎么治？")
+        assert done.stdout == "## 定义\n心肌坏死。\n"
+        for said in ("Consider adding: ", "Standard terms: ", "1 step · 1 citation", "Verify before use"):
+            assert said in done.stderr
+        assert "Missing in this answer: Mechanism · Differential · Recommendation" in done.stderr
+        assert "Prescriptions" not in done.stderr
+        assert "K 41: is this right?" in run("ask", *options, "血钾怎么办？K 41").stderr
+        done = run("ask", *options, "请直接开一张阿莫西林的处方")
+        assert "Prescriptions and records are the clinician's own" in done.stderr
+
+
+def test_a_sites_list_that_cannot_be_used_is_named_before_anything_is_asked(short: Path) -> None:
+    site = {"MEDGEMMA_CLINICAL_DIR": str(short)}
+    placed = run("locate", env=site).stdout
+    assert re.search(rf"^lists +{re.escape(str(short))}$", placed, re.M)
+    (short / "negation.toml").write_text("[[cue")
+    for command in (["ask", "--demo", "x"], ["--plain", "--demo"], ["analyze", "x"]):
+        done = run(*command, env=site)
+        assert (done.returncode, done.stdout) == (2, "")
+        assert len(done.stderr.splitlines()) == 1
+        assert str(short / "negation.toml") in done.stderr
+
+
 def test_a_prompt_that_is_too_long_is_told_with_its_length(gateway: Gateway) -> None:
     done = run("ask", "--lang", "en", "--socket", str(gateway.socket), "-", stdin="血压 " * 20_000)
     assert done.returncode == 1
@@ -335,7 +428,7 @@ def test_options_count_before_the_command_too(tmp_path: Path, before: bool) -> N
 def test_locate_names_every_place() -> None:
     done = run("locate")
     assert done.returncode == 0
-    for name in ("config", "model", "socket", "styles", "locales"):
+    for name in ("config", "model", "socket", "lists", "instructions", "styles", "locales"):
         assert name in done.stdout
 
 
@@ -349,6 +442,40 @@ def test_plain_mode_answers_each_line_of_a_pipe(gateway: Gateway) -> None:
     assert done.stdout.count(turn.answer) == 2
     assert done.stdout.count(turn.reasoning) == 1  # hidden the second time
     assert "\x1b" not in done.stdout + done.stderr
+
+
+def test_plain_mode_holds_a_question_that_tells_who_the_patient_is(short: Path) -> None:
+    chat = events(delta(reasoning="1. 按 KDIGO 2012。"), delta("用 300 mg。"), delta(finish="stop"), "[DONE]")
+    with service(short, chat) as (path, asked):
+        options = ["--plain", "--lang", "en", "--socket", str(path)]
+        done = run(*options, stdin=f"{PATIENT}\n")
+        assert (done.returncode, done.stdout) == (2, "")
+        assert "Not sent yet: /mask" in done.stderr
+        assert not any("chat" in each for each in asked)
+        assert run(*options, stdin="/mask\n/send\n/prompt\n").stderr.count("No question waits.") == 2
+
+
+def test_plain_mode_masks_pins_the_card_and_shows_what_the_model_was_given(gateway: Gateway) -> None:
+    lines = [
+        PATIENT,
+        "/mask",
+        "/card",
+        "/prompt",
+        "/marks",
+        "/card 姓名：李雷，eGFR 28",
+        f"{corpus.GFR_QUESTION}",
+        "/prompt",
+    ]
+    done = run("--plain", "--lang", "en", "--socket", str(gateway.socket), stdin="\n".join(lines) + "\n")
+    assert done.returncode == 0, done.stderr
+    assert "王小明" not in done.stdout + done.stderr
+    assert "[user]\n患者姓名：[姓名]，电话[电话]，65岁男性" in done.stderr
+    first, _card, second = done.stderr.partition("Patient card: 姓名：[姓名]，eGFR 28")
+    assert "\n\nStandard terms: 心梗 = acute myocardial infarction" in first
+    assert re.search(r"Patient card, sent with every question from now on: .*65岁.*肌酐 132 μmol/L", first)
+    assert "[system]" in second
+    assert "姓名：[姓名]，eGFR 28" in second.partition("[system]")[2]
+    assert "李雷" not in done.stderr
 
 
 def test_without_a_terminal_the_screen_says_what_to_use_instead() -> None:
