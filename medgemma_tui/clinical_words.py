@@ -160,11 +160,16 @@ def entity(found: Entity) -> str:
     text = clean_line(found.text).strip()
     if found.also:
         text += own(" = " + " = ".join(quantity(each) for each in found.also))
-    return _("{entity}: is this right?").format(entity=text) if found.implausible else text
+    if found.implausible:
+        return _("{entity}: is this right?").format(entity=text)
+    # what is denied: the text of an allergy says so itself
+    return _("denied: {term}").format(term=text) if found.negated and found.kind != "allergy" else text
 
 
 def term(found: Term) -> str:
-    """A chip: ``心梗 → 急性心肌梗死 BA41.Z``, with the sign of a negation where the text denies it."""
+    """``心梗 → 急性心肌梗死 (ICD-11 BA41.Z ICD-10 I21.9)``, with a site's own codes; said where it is denied, or a
+    relative's.
+    """
     standard = (
         (found.standard_zh or found.standard_en) if language() == "zh" else (found.standard_en or found.standard_zh)
     )
@@ -172,8 +177,13 @@ def term(found: Term) -> str:
     text = f"{clean_line(found.text)} → {standard}"
     if codes:
         text += f" ({codes})"
+    codes = " ".join(f"{clean_line(system)} {clean_line(code)}" for system, code in found.other)
+    if codes:
+        text += f" ({codes})"
     if found.negated:
         text = _("denied: {term}").format(term=text)
+    elif found.relative:
+        text = _("a relative: {term}").format(term=text)
     return own(text)
 
 

@@ -61,7 +61,7 @@ def test_every_field_is_there_and_of_its_type(run: Run) -> None:
     (term,) = [each for each in found["terms"] if each["text"] == "心梗"]
     assert term == {
         "text": "心梗", "standard_zh": "急性心肌梗死", "standard_en": term["standard_en"], "icd11": "BA41.Z",
-        "icd10": "I21.9", "negated": True, "span": term["span"], "other": [],
+        "icd10": "I21.9", "negated": True, "span": term["span"], "other": [], "relative": False,
     }  # fmt: skip
     assert found["identifiers"] == [{"kind": "name", "text": "王小明", "span": [3, 6], "mask": "[姓名]"}]
     assert {each["formula"] for each in found["derived"]} >= {"CKD-EPI 2021"}

@@ -94,6 +94,8 @@ def test_a_chip_has_the_other_unit_and_asks_about_what_cannot_be() -> None:
     creatinine = Entity("lab", "肌酐132", (0, 5), "creatinine", 132.0, "μmol/L", also=(Quantity(1.4932, "mg/dL"),))
     assert words.entity(creatinine) == "肌酐132 = 1.49 mg/dL"
     assert words.entity(Entity("lab", "K 41", (0, 4), implausible=True)) == "K 41: is this right?"
+    assert words.entity(Entity("finding", "胸痛", (0, 2), negated=True)) == "denied: 胸痛"
+    assert words.entity(Entity("allergy", "无过敏史", (0, 4), negated=True)) == "无过敏史"
     i18n.set_ascii(True)
     assert words.quantity(Quantity(12500.0, "μmol/L")) == "12,500 umol/L"
 
@@ -108,6 +110,9 @@ def test_a_computed_value_never_stands_without_its_formula() -> None:
 def test_a_term_shows_its_codes_apart_and_a_denial() -> None:
     term = Term("心梗", (0, 2), "急性心肌梗死", "Acute myocardial infarction", "BA41.Z", "I21.9")
     assert words.term(term) == "心梗 → Acute myocardial infarction (ICD-11 BA41.Z ICD-10 I21.9)"
+    assert words.term(Term("心梗", (0, 2), "", "x", relative=True, other=(("SNOMED CT", "57054005"),))) == (
+        "a relative: 心梗 → x (SNOMED CT 57054005)"
+    )
     assert words.term(Term("心梗", (0, 2), "急性心肌梗死", "", negated=True)) == "denied: 心梗 → 急性心肌梗死"
 
 

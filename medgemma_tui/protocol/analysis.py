@@ -109,7 +109,10 @@ class CodeObject(_Out):
 
 
 class TermObject(_Out):
-    """An expression and its standard term. A code is empty where the term has none of its own."""
+    """An expression and its standard term. A code is empty where the term has none of its own.
+
+    ``relative``: said of a relative, so neither denied nor the patient's.
+    """
 
     text: str
     standard_zh: str
@@ -119,6 +122,7 @@ class TermObject(_Out):
     negated: bool
     span: Span
     other: list[CodeObject]
+    relative: bool
 
     @classmethod
     def of(cls, found: Term) -> TermObject:
@@ -131,6 +135,7 @@ class TermObject(_Out):
             negated=found.negated,
             span=found.span,
             other=[CodeObject(system=system, code=code) for system, code in found.other],
+            relative=found.relative,
         )
 
 
