@@ -327,3 +327,18 @@ async def test_a_chain_that_could_tell_who_the_patient_is_is_not_written(rounds)
         assert it.app.screen is it.view
         assert "Not written" in it.text()
         assert "phone number" in it.text()
+
+
+async def test_over_the_real_gateway_and_the_demo_model(screen, gateway):
+    async with screen(gateway.socket, size=(80, 24), lang="zh") as it:
+        await it.connected()
+        await it.ask(QUESTION)
+        entries = list(it.controller.conversation.entries)
+        await it.press("f12")
+        view = it.app.screen
+        await it.until(lambda: not view.waiting)
+        assert view.stage.chain
+        assert all(step in it.last.answer for step in view.stage.chain)
+        assert "DEMO" in it.text()
+        await it.press("escape")
+        assert it.controller.conversation.entries == entries
