@@ -38,6 +38,7 @@ class _Need:
     contains: Pattern | None
     about: frozenset[str]
     among: frozenset[str]
+    bare: bool
     unless: Pattern
     missing: tuple[MissingId, ...]
 
@@ -100,6 +101,7 @@ def _lists() -> _Lists:
             _joined(row, "contains"),
             frozenset(texts_of(_NAME, row, "about")),
             frozenset(texts_of(_NAME, row, "with")),
+            row.get("bare") is True,
             _joined(row, "unless") or _NOTHING,
             _missing_of(row),
         )
@@ -154,7 +156,9 @@ def coach(text: str, entities: tuple[Entity, ...], terms: tuple[Term, ...], know
     question = _question(asked)
     everything = entities + known
     for need in lists.needs:
-        if need.kind == kind and _applies(need, question, asked, entities, everything):
+        if need.kind != kind or (need.bare and not _is_one_term(question, folded, entities, terms)):
+            continue
+        if _applies(need, question, asked, entities, everything):
             if kind in ("treatment", "differential") and lists.urgent.search(folded):
                 break
             return Coaching(kind, tuple(_lacking(need, folded, everything, terms)))
@@ -172,6 +176,10 @@ def _question(asked: str) -> str:
     sentences = [sentence.strip(_ENDS) for sentence in _SENTENCE.findall(asked)]
     sentences = [sentence for sentence in sentences if sentence]
     return sentences[-1] if len(sentences) == 1 else ""
+
+
+def _is_one_term(question: str, folded: str, entities: tuple[Entity, ...], terms: tuple[Term, ...]) -> bool:
+    return any(folded[slice(*found.span)] == question for found in (*entities, *terms))
 
 
 def _applies(
@@ -199,6 +207,8 @@ def _lacking(need: _Need, folded: str, everything: tuple[Entity, ...], terms: tu
         drugs = [entity.name for entity in everything if entity.kind == "drug"]
         if item == "renal_function" and drugs and not lists.renal_drugs.intersection(drugs):
             continue
+        if item == "renal_function" and not drugs and "drug" in need.missing and "drug" not in lacking:
+            continue  # 降压药: which of them, only the prescriber knows
         slot = lists.slots.get(item, _UNSATISFIED)
         if slot.words.search(folded):
             continue
