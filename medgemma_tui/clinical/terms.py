@@ -6,12 +6,14 @@ importing its own table (``site_index``). Longest match; what is negated is foun
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
-from medgemma_tui.clinical import negation, tables
+from medgemma_tui.clinical import negation, site_index, tables
 from medgemma_tui.clinical.findings import Language, Term
 from medgemma_tui.clinical.lexicon import Lexicon, Match
+from medgemma_tui.clinical.site_index import SiteTerm
 from medgemma_tui.clinical.textform import fold
 
 LISTS: Final = (
@@ -39,29 +41,56 @@ class _Entry:
 
     standard: Standard | None
     exact: frozenset[str] = frozenset()
+    other: tuple[tuple[str, str], ...] = ()
 
 
 def find_terms(text: str) -> tuple[Term, ...]:
     """The terms in a text, from left to right; they do not overlap. Raises TableError where a list cannot be used.
 
     A standard name is found, too, in both languages. ``negated`` is set for what is said not to be there,
-    ``relative`` for what a relative has. Takes 3 ms at most for 4,000 characters.
+    ``relative`` for what a relative has. The longer expression counts, whoever's list it is in. Where the packaged
+    lists and the site's imported table have the same one, the packaged names and codes stand and the site's code is
+    added to ``other``, unless the site's row has an ICD code of its own: then the site's row stands.
+    Takes about 5 ms for 4,000 characters, 10 ms more at most with 300,000 imported expressions.
     """
     folded = fold(text)
+    reader = negation.Reader(folded)
     found = []
-    for match in _lexicon().find(folded):
-        standard = match.value.standard
-        if standard is None or not _as_written(text, match):
-            continue
-        start, end = match.start, match.end
-        found.append(
-            Term(
-                text[start:end], (start, end), standard.zh, standard.en, standard.icd11, standard.icd10,
-                negated=negation.negated(folded, start, end),
-                relative=negation.of_relative(folded, start, end),
-            )
-        )  # fmt: skip
+    for match in _matches(text, folded):
+        start, end, standard = match.start, match.end, match.value.standard
+        if standard is not None:
+            found.append(
+                Term(
+                    text[start:end], (start, end), standard.zh, standard.en, standard.icd11, standard.icd10,
+                    reader.negated(start, end), match.value.other, reader.of_relative(start, end),
+                )
+            )  # fmt: skip
     return tuple(found)
+
+
+def _matches(text: str, folded: str) -> Iterator[Match[_Entry]]:
+    packaged = (match for match in _lexicon().find(folded) if _as_written(text, match))
+    indexes = site_index.indexes()
+    if not indexes:
+        yield from packaged
+        return
+    spans = {(match.start, match.end): match.value for match in packaged}
+    for index in indexes:
+        for match in index.find(folded):
+            spans[match.start, match.end] = _joined(spans.get((match.start, match.end)), match.value)
+    free = 0
+    for (start, end), entry in sorted(spans.items(), key=lambda item: (item[0][0], -item[0][1])):
+        if start >= free:
+            free = end
+            yield Match(start, end, entry)
+
+
+def _joined(known: _Entry | None, site: SiteTerm) -> _Entry:
+    """What an expression stands for that the site's table has, and perhaps another list (see ``find_terms``)."""
+    own = ((site.system, site.code),) if site.code else ()
+    if known is None or known.standard is None or site.icd11 or site.icd10:
+        return _Entry(Standard(site.zh, site.en, site.icd11, site.icd10), other=(*(known.other if known else ()), *own))
+    return _Entry(known.standard, other=(*known.other, *own))
 
 
 def standard_terms_line(terms: tuple[Term, ...], lang: Language) -> str:
