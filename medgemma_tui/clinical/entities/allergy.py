@@ -23,6 +23,9 @@ _EN = re.compile(
     r"allerg(?:y|ies)(?: to|:) ?(?P<b>[a-z][a-z-]{2,24})|(?P<c>[a-z][a-z-]{3,24})[ -]allerg(?:y|ic))(?![a-z])"
 )
 _NO_EN = re.compile(r"(?:no|not|denies|denied|without|negative for)\s(?:known\s|any\s|(?:a\s)?history of\s|an?\s)?$")
+_ASKED = re.compile(
+    r"(?:核对|询问|了解|明确|有无|是否|注意|追问|(?:check|ask about|any|if|whether|exclude)\s)(?:有|对|for\s|an?\s)?$"
+)
 _LONGEST = 8
 _NO_WORDS = frozenset({"none", "nil", "nkda", "no", "denies", "unknown", "drug", "drugs", "food"})
 _NO_ALLERGEN = frozenset({"seasonal", "known", "history", "severe", "with", "possible", "suspected", "immune", "non"})
@@ -74,6 +77,8 @@ def _chinese(scan: Scan, match: re.Match[str], drugs: dict[int, tuple[int, str]]
             if group:
                 names = [(start - length, group)]
                 break
+    if _ASKED.search(folded, max(0, (names[0][0] if names else start) - 16), names[0][0] if names else start):
+        return
     denied = _DENIED.search(folded, max(0, start - 32), start)
     if denied and "过敏" in denied["what"]:
         denied = None  # it denied the one before
@@ -105,7 +110,7 @@ def _english(scan: Scan, match: re.Match[str], drugs: dict[int, tuple[int, str]]
         return
     group = "a" if match["a"] else "b" if match["b"] else "c"
     word, place = match[group], match.start(group)
-    if group == "c" and word in _NO_ALLERGEN:
+    if group == "c" and (word in _NO_ALLERGEN or _ASKED.search(scan.folded, max(0, start - 16), start)):
         return
     if word in _NO_WORDS and group == "b":
         yield Entity("allergy", text, (start, end), "", negated=word != "unknown")

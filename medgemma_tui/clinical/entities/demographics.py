@@ -27,12 +27,14 @@ _EN = re.compile(
 _OLD = re.compile(r"old|of age|y[./ ]?o|yrs?[ -]o")
 _EN_LABEL = re.compile(
     r"(?<![a-z])(?:aged?|age)[\s:=]{1,3}(?:is |of )?(?P<n>\d{1,3})(?:\s?(?:years?|yrs?))?"
-    r"(?![\d.%-])(?!\s?(?:to|and|or)\s\d)"
+    r"(?![\d.%-])(?!\s?(?:(?:to|and|or)\s(?:\d|over|above|older|more|under|below)|or\s))"
 )
 _EN_SEXED = re.compile(r"(?P<n>\d(?<![\w.~-].)\d{0,2})\s?(?:y|yr|yrs|yo)?\s?/?\s?(?P<s>[mf])(?![\w/.-])")
 _OPENING = re.compile(r"(?:^|[,.。;:(\n]|患者|(?<![a-z])(?:patient|pt|an?|this))\s{0,2}$")
 _ZH_SLASH = re.compile(r"(?:男|女)\s?[/,、|]\s?(?P<n>\d{1,3})(?=\s?(?:[/,。;、|]|$))")
-_GROUP = re.compile(r"(?:[<>≥≤≧≦]=?|大于|小于|超过|低于|高于|不足|未满|年满|over|under|above|below|than|least)\s?$")
+_GROUP = re.compile(
+    r"(?:[<>≥≤≧≦]=?|大于|小于|超过|低于|高于|不足|未满|年满|over|under|above|below|than|least|after|from|until|by)\s?$"
+)
 _RELATIVE = re.compile(
     r"(?:父|母|爸|妈|兄|弟|姐|妹|祖父|祖母|爷爷|奶奶|外公|外婆|丈夫|妻子|配偶|儿子|女儿|father|mother|brother|sister|"
     r"husband|wife|son|daughter|uncle|aunt)[^,。;.\n]{0,10}$"
@@ -76,6 +78,8 @@ def _ages(scan: Scan) -> Iterator[Entity]:
         if not _of_group(folded, match.start()):
             yield from _age(scan, match.span(), match["n"], unit)
     for match in _EN_LABEL.finditer(folded) if "age" in folded else ():
+        if _of_group(folded, match.start()):
+            continue
         yield from _age(scan, match.span(), match["n"], "year")
     for match in _EN_SEXED.finditer(folded):
         if scan.text[match.start("s")] in "MF" and float(match["n"]) <= _OLDEST["year"] and _opens(folded, match):

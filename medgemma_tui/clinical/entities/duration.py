@@ -34,7 +34,8 @@ _GESTATION = re.compile(r"(?:孕|妊娠|停经|胎龄|宫内孕|gestation(?:al)?
 _NOT_AFTER = re.compile(
     r"\s?(?:内|以内|之内|后|一次|1次|[\d一二两三四五六](?:次|片|粒|支)|生存|存活|无病|随访|心血管|风险|龄|大|尿|动态|血糖|血压监测|心电|"
     r"ogtt|pg|间隔|期|级|制|会|度|份|第|\d{1,2}[月日]|女|男|婴|患儿|板|经|之间|"
-    r"[\s-](?:old|of age|risk|survival|mortality|later|follow)|/)"
+    r"[\s-](?:old|of age|risk|survival|mortality|later|follow|"
+    r"readings?|urine|ambulatory|monitor|holter|glucose|protein|infusion|window|after)|/)"
 )
 
 
@@ -59,6 +60,8 @@ def find_durations(scan: Scan) -> Iterator[Entity]:
         yield from _made(scan, match, match["n"], start)
     for match in _EN.finditer(folded) if _ANY_EN.search(folded) else ():
         number = match["n"]
+        if number in ("a", "an") and match.group()[:2] == number[:1] + " ":
+            continue  # 2000 mL a day
         yield from _made(scan, match, "0.5" if number.startswith("half") else number)
 
 
@@ -93,7 +96,7 @@ def _made(scan: Scan, match: re.Match[str], number: str, first: int | None = Non
             return
         if groups.get("half") or groups.get("tail") == "半":
             value += 0.5
-        if unit == "year" and value > 120:  # 2023年
+        if value > (120 if unit == "year" else 1000):  # 2023年, a 2018 hour-1 bundle
             return
     name = "gestation" if _GESTATION.search(folded, max(0, start - 8), start) else ""
     yield Entity("duration", scan.text[start:end], (start, end), name, value, unit)
