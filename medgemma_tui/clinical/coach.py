@@ -60,6 +60,7 @@ class _Lists:
     needs: tuple[_Need, ...]
     slots: dict[str, _Slot]
     urgent: Pattern
+    courtesy: Pattern
     renal_drugs: frozenset[str]
     unit_matters: frozenset[str]
     templates: dict[tuple[str, str], str]
@@ -114,12 +115,12 @@ def _lists() -> _Lists:
             frozenset(texts_of(_NAME, row, "names")),
             _joined(row, "words") or _NOTHING,
         )
-    urgent = [word for row in tables.rows(_NAME, "urgent") for word in texts_of(_NAME, row, "words")]
     return _Lists(
         tuple(sorted(kinds, key=lambda kind: -kind.priority)),
         tuple(reversed(needs[_packaged("need") :])) + tuple(needs[: _packaged("need")]),
         slots,
-        pattern_of(_NAME, "|".join(urgent)) if urgent else _NOTHING,
+        _either("urgent"),
+        _either("courtesy"),
         _names("renal_drugs"),
         _names("unit_matters"),
         {
@@ -135,6 +136,12 @@ def _packaged(key: str) -> int:
     return len(cast(list[object], tables.documents(_NAME)[0][1].get(key, [])))
 
 
+def _either(key: str) -> Pattern:
+    """One expression for the words of all rows of a table."""
+    words = [word for row in tables.rows(_NAME, key) for word in texts_of(_NAME, row, "words")]
+    return pattern_of(_NAME, "|".join(f"(?:{word})" for word in words)) if words else _NOTHING
+
+
 def _names(key: str) -> frozenset[str]:
     return frozenset(name for row in tables.rows(_NAME, key) for name in texts_of(_NAME, row, "names"))
 
@@ -148,12 +155,8 @@ def coach(text: str, entities: tuple[Entity, ...], terms: tuple[Term, ...], know
     lists = _lists()
     folded = fold(text)
     asked = folded if len(folded) <= _FIRST + _LAST else f"{folded[:_FIRST]}\n{folded[-_LAST:]}"
-    kind: QuestionKind = "other"
-    for candidate in lists.kinds:
-        if candidate.cues.search(asked) and not candidate.excluded.search(asked):
-            kind = candidate.id
-            break
     question = _question(asked)
+    kind = _kind(asked, question)
     everything = entities + known
     for need in lists.needs:
         if need.kind != kind or (need.bare and not _is_one_term(question, folded, entities, terms)):
@@ -171,15 +174,27 @@ def template(kind: QuestionKind, lang: Language) -> str:
     return templates.get((kind, lang)) or templates.get(("other", lang), "")
 
 
+def _kind(asked: str, question: str) -> QuestionKind:
+    lists = _lists()
+    for kind in lists.kinds:
+        if kind.cues.search(asked) and not kind.excluded.search(asked):
+            return kind.id
+    # 癌症有哪几种 has the words of a question for one fact, but is none
+    broad = any(need.kind == "overview" and need.asks and need.asks.fullmatch(question) for need in lists.needs)
+    return "overview" if broad else "other"
+
+
 def _question(asked: str) -> str:
-    """The whole question without its punctuation, where it is one sentence; else its last sentence."""
+    """The question without its punctuation and courtesies where it is one sentence; empty where it is more."""
     sentences = [sentence.strip(_ENDS) for sentence in _SENTENCE.findall(asked)]
-    sentences = [sentence for sentence in sentences if sentence]
-    return sentences[-1] if len(sentences) == 1 else ""
+    courtesy = _lists().courtesy
+    sentences = [sentence for sentence in sentences if sentence and not courtesy.fullmatch(sentence)]
+    return sentences[0] if len(sentences) == 1 else ""
 
 
 def _is_one_term(question: str, folded: str, entities: tuple[Entity, ...], terms: tuple[Term, ...]) -> bool:
-    return any(folded[slice(*found.span)] == question for found in (*entities, *terms))
+    spans = [entity.span for entity in entities] + [term.span for term in terms]
+    return any(folded[start:end] == question for start, end in spans)
 
 
 def _applies(

@@ -71,7 +71,12 @@ def find_filler(text: str) -> tuple[Filler, ...]:
         last = clause
     if not something_stays:
         return ()
-    return tuple(Filler(text[start:end], (start, end)) for start, end in (_span(folded, run) for run in runs))
+    found: list[Filler] = []
+    for run in runs:
+        start, end = _span(folded, run)
+        start = max(start, found[-1].span[1]) if found else start
+        found.append(Filler(text[start:end], (start, end)))
+    return tuple(found)
 
 
 def trim(text: str, fillers: tuple[Filler, ...]) -> str:

@@ -379,7 +379,7 @@ def planted(draw: st.DrawFn) -> tuple[str, str, str]:
     return f"{before}{label}{value}{after}", kind, value
 
 
-@settings(max_examples=600, deadline=None)
+@settings(max_examples=300, deadline=None)
 @given(planted())
 def test_every_planted_identifier_is_found_exactly(case: tuple[str, str, str]) -> None:
     text, kind, value = case
