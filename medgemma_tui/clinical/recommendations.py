@@ -1,0 +1,112 @@
+"""Recommendations that nothing before them leads to; ``review`` says what counts as one."""
+
+from __future__ import annotations
+
+import re
+from bisect import bisect_left
+from collections.abc import Iterator, Sequence
+
+from medgemma_tui.clinical.figures import find
+from medgemma_tui.clinical.findings import Span
+from medgemma_tui.clinical.wording import Hit, wording
+
+_SENTENCE = re.compile(r"[。;!?\n]|\.(?=\s|$)")
+_AHEAD = 40  # characters between the recommending word and what it recommends
+_BEHIND = 16
+_DOSE = 14  # characters between a drug and its dose
+_DOSE_UNITS = ("mg", "g", "μg", "u", "ml", "mmol", "10^4 u")
+
+
+class Led:
+    """What has been named so far: a recommendation of something else is a jump."""
+
+    def __init__(self, asked: Sequence[Hit]) -> None:
+        self._named: set[str] = set()
+        self._name(asked)
+
+    def jumps_in_step(self, folded: str, span: Span, hits: Sequence[Hit], *, sourced: bool) -> list[Span]:
+        """The jumps of one step; from then on what it names has been named. ``sourced``: it cites or grades."""
+        found: list[Span] = []
+        if not sourced and not any(hit.has("reason") for hit in hits):
+            found = list(self._jumps(folded, span, hits, plain=False))
+        self._name(hits)
+        return found
+
+    def jumps_in_answer(self, folded: str, hits: Sequence[Hit], advised: Sequence[Span]) -> list[Span]:
+        """The jumps of the answer, each action once. ``advised``: what stands under its headings for recommendations."""
+        found: list[Span] = []
+        starts = [hit.start for hit in hits]
+        for start, end in _sentences(folded):
+            within = hits[bisect_left(starts, start) : bisect_left(starts, end)]
+            plain = any(low <= start and end <= high for low, high in advised)
+            found += self._jumps(folded, (start, end), within, plain=plain, doses=True)
+        return found
+
+    def _name(self, hits: Sequence[Hit]) -> None:
+        self._named.update(word.id for hit in hits for word in hit.words if word.role in ("action", "drug"))
+
+    def _is_led(self, id_: str) -> bool:
+        return id_ in self._named or not self._named.isdisjoint(wording().leads.get(id_, ()))
+
+    def _jumps(
+        self, folded: str, span: Span, hits: Sequence[Hit], *, plain: bool, doses: bool = False
+    ) -> Iterator[Span]:
+        starts = [hit.start for hit in hits]
+        for begin, end in _sentences(folded, *span):
+            within = hits[bisect_left(starts, begin) : bisect_left(starts, end)]
+            if not any(hit.has("action", "drug") for hit in within):
+                continue
+            jump = self._jump(folded, (begin, end), within, plain=plain, doses=doses)
+            if jump is not None:
+                self._name(within)
+                yield jump
+
+    def _jump(self, folded: str, span: Span, hits: Sequence[Hit], *, plain: bool, doses: bool) -> Span | None:
+        """The jump of one sentence: from the word that recommends to the last of what it recommends."""
+        cue: Hit | None = None
+        avoided: Hit | None = None
+        advised: list[Span] = []
+        for at, hit in enumerate(hits):
+            if hit.has("avoid"):
+                avoided, cue = hit, None
+            elif hit.has("recommend"):
+                cue, avoided = hit, None if avoided is None or _pause(folded, avoided.end, hit.start) else avoided
+            id_ = hit.id_of("action", "drug")
+            if id_ is None or (avoided is not None and not _pause(folded, avoided.end, hit.start)):
+                continue
+            by_cue = cue is not None and hit.start - cue.end <= _AHEAD
+            behind = next((other for other in hits[at + 1 :] if other.has("recommend_after", "avoid_after")), None)
+            near = behind is not None and behind.start - hit.end <= _BEHIND
+            if near and behind is not None and behind.has("avoid_after"):
+                continue
+            by_dose = doses and hit.has("drug") and _dosed(folded, hit, span[1])
+            if not (by_cue or near or by_dose or plain):
+                continue
+            if self._is_led(id_):
+                return None
+            start = cue.start if by_cue and cue is not None else hit.start
+            advised.append((start, behind.end if near and behind is not None else hit.end))
+        if not advised:
+            return None
+        return min(start for start, _end in advised), max(end for _start, end in advised)
+
+
+def _sentences(folded: str, start: int = 0, end: int | None = None) -> Iterator[Span]:
+    end = len(folded) if end is None else end
+    at = start
+    for stop in _SENTENCE.finditer(folded, start, end):
+        if stop.start() > at:
+            yield at, stop.start()
+        at = stop.end()
+    if end > at:
+        yield at, end
+
+
+def _pause(folded: str, start: int, end: int) -> bool:
+    return any(sign in folded[start:end] for sign in ",:") if end - start < 200 else True
+
+
+def _dosed(folded: str, hit: Hit, end: int) -> bool:
+    """Whether a dose stands right behind a drug."""
+    figure = next(find(folded[hit.end : min(end, hit.end + _DOSE)]), None)
+    return figure is not None and figure.unit.lower().split("/")[0] in _DOSE_UNITS
