@@ -236,6 +236,47 @@ def analyze(
     return analyze_mode.run(text, as_json=as_json, trace=trace)
 
 
+terms_app = typer.Typer(no_args_is_help=True)
+app.add_typer(terms_app, name="terms")
+
+
+@terms_app.callback()
+def terms_group(context: typer.Context, lang: Lang = None) -> None:
+    """Standard terms: look one up, or import the site's own table."""
+    if lang and context.invoked_subcommand:
+        context.default_map = {context.invoked_subcommand: {"lang": lang}}
+
+
+@terms_app.command("lookup")
+def terms_lookup(
+    text: Annotated[str, typer.Argument(help="The text, or - to read it from standard input.")],
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON array.")] = False,
+    lang: Lang = None,
+) -> int:
+    """The standard terms in a text, with their ICD-11 and ICD-10 codes."""
+    _use_site_lists(_settings(False, None, None, lang))
+    from medgemma_tui import terms
+
+    return terms.lookup(sys.stdin.read() if text == "-" else text, as_json=as_json)
+
+
+@terms_app.command("import")
+def terms_import(
+    file: Annotated[
+        Path, typer.Argument(metavar="FILE", help="A tab-separated table, or SNOMED CT descriptions (RF2).")
+    ],
+    name: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Name of the table; an older one is replaced.")
+    ] = None,
+    lang: Lang = None,
+) -> int:
+    """Check a site's own table of terms and store it on this box."""
+    settings = _settings(False, None, None, lang)
+    from medgemma_tui import terms
+
+    return terms.import_file(settings, file, name)
+
+
 @app.command()
 def serve(
     demo: Demo = False,
