@@ -8,7 +8,7 @@ from medgemma_tui.clinical.entities.allergy import find_allergies
 from medgemma_tui.clinical.entities.demographics import find_ages, find_sexes
 from medgemma_tui.clinical.entities.drugs import find_drugs
 from medgemma_tui.clinical.entities.duration import find_durations
-from medgemma_tui.clinical.entities.lists import Analyte, Measure, lists
+from medgemma_tui.clinical.entities.lists import Analyte, lists
 from medgemma_tui.clinical.entities.measures import find_measures
 from medgemma_tui.clinical.entities.named import find_named
 from medgemma_tui.clinical.entities.scan import scan
@@ -99,6 +99,6 @@ def typed_name(entity: Entity) -> str:
     folded = fold(entity.text)
     for length in range(min(32, len(folded)), 0, -1):
         items = known.get(folded[:length].rstrip(" :="), ())
-        if any(item.analyte.id == entity.name for item in items if isinstance(item, Measure)):
+        if any(item.analyte.id == entity.name for item in items):
             return entity.text[:length].rstrip(" :=：＝")
     return ""

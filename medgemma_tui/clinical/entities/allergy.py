@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from medgemma_tui.clinical.entities.lists import Named, lists
+from medgemma_tui.clinical.entities.lists import lists
 from medgemma_tui.clinical.entities.scan import Scan
 from medgemma_tui.clinical.findings import Entity
 
@@ -47,10 +47,10 @@ def _drugs(scan: Scan) -> dict[int, tuple[int, str]]:
     """The drug that ends (and, negative, the one that starts) at each place."""
     found: dict[int, tuple[int, str]] = {}
     for hit in scan.hits:
-        for item in hit.items:
-            if isinstance(item, Named) and item.kind == "drug":
-                found[hit.end] = (hit.start, item.id)
-                found[-hit.start - 1] = (hit.end, item.id)
+        drug = hit.meaning.drug
+        if drug is not None:
+            found[hit.end] = (hit.start, drug.id)
+            found[-hit.start - 1] = (hit.end, drug.id)
     return found
 
 

@@ -43,13 +43,12 @@ def find_drugs(scan: Scan) -> Iterator[Entity]:
     """The drugs of the list. A dose that is a range (5-10mg) lies in the text, but is no ``dose``: it is not one."""
     starts = {hit.start for hit in scan.hits}
     for hit in scan.hits:
-        for item in hit.items:
-            if isinstance(item, Named) and item.kind == "drug":
-                measured = len(hit.items) > 1
-                entity = _drug(scan, hit, item, starts)
-                if not measured or entity.dose or entity.route or entity.frequency or not _measured(scan, hit):
-                    yield entity
-                break
+        drug = hit.meaning.drug
+        if drug is not None:
+            entity = _drug(scan, hit, drug, starts)
+            told = entity.dose or entity.route or entity.frequency or not hit.meaning.measures
+            if told or not _measured(scan, hit):
+                yield entity
 
 
 def _denied(scan: Scan, hit: Hit) -> bool:

@@ -74,20 +74,29 @@ Item = Measure | Named
 
 
 @dataclass(frozen=True, slots=True)
+class Meaning:
+    """All that one expression can stand for: measurements, a drug, a place or a finding."""
+
+    measures: tuple[Measure, ...] = ()
+    drug: Named | None = None
+    named: Named | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Hit:
-    """A listed expression at ``[start, end)`` and all that it can stand for."""
+    """A listed expression at ``[start, end)`` and what it can stand for."""
 
     start: int
     end: int
-    items: tuple[Item, ...]
+    meaning: Meaning
 
 
 @dataclass(frozen=True, slots=True)
 class Lists:
     """All lists compiled. ``names_with_digits`` holds, under the letters it begins with, names such as spo2."""
 
-    lexicon: Lexicon[tuple[Item, ...]]
-    measures: dict[str, tuple[Item, ...]]
+    lexicon: Lexicon[Meaning]
+    measures: dict[str, tuple[Measure, ...]]
     names_with_digits: dict[str, tuple[str, ...]]
     by_id: dict[tuple[str, str], Analyte | Named]
     allergens: dict[str, str]
@@ -120,21 +129,30 @@ def lists() -> Lists:
         by_id[named.kind, named.id] = named
         for name in (named.zh, named.en, *_texts("allergens.toml", row, "names")):
             allergens[fold(name)] = named.id
-    measures = {name: tuple(item for item in items if isinstance(item, Measure)) for name, items in names.items()}
-    measures = {name: items for name, items in measures.items() if items}
+    meanings = {name: _meaning(items) for name, items in names.items()}
+    measures = {name: meaning.measures for name, meaning in meanings.items() if meaning.measures}
     digits: dict[str, list[str]] = {}
     for name in measures:
         letters = len(name) - len(name.lstrip("abcdefghijklmnopqrstuvwxyzαβγδ-"))
         if 0 < letters < len(name) and name[letters].isdecimal():
             digits.setdefault(name[:letters], []).append(name)
-    entries: list[tuple[str, tuple[Item, ...] | None]] = [(name, None) for name in ignored]
-    entries += [(name, tuple(items)) for name, items in names.items()]
+    entries: list[tuple[str, Meaning | None]] = [(name, None) for name in ignored]
+    entries += meanings.items()
     return Lists(
         Lexicon(entries),
-        dict(measures),
+        measures,
         {letters: tuple(sorted(found, key=len, reverse=True)) for letters, found in digits.items()},
         by_id,
         allergens,
+    )
+
+
+def _meaning(items: list[Item]) -> Meaning:
+    named = [item for item in items if isinstance(item, Named)]
+    return Meaning(
+        tuple(item for item in items if isinstance(item, Measure)),
+        next((item for item in named if item.kind == "drug"), None),
+        next((item for item in named if item.kind != "drug"), None),
     )
 
 

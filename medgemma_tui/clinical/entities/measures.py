@@ -17,7 +17,8 @@ from medgemma_tui.clinical.findings import Entity, Quantity
 from medgemma_tui.clinical.textform import is_word
 
 _LINK = (
-    r"测得|由|从|自|测值|测定|测|约为|约|为|是|在|波动在|波动于|维持在|控制在|多在|达到|高达|最高|最低|达|升高至|升高到|上升至|升至|升到|增至|降低至|降至|下降至|降到|"
+    r"测得|由|从|自|测值|测定|测|约为|约|为|是|在|"
+    r"波动在|波动于|维持在|控制在|多在|达到|高达|最高|最低|达|升高至|升高到|上升至|升至|升到|增至|降低至|降至|下降至|降到|"
     r"偏高|偏低|评分|得分|水平|浓度|计数|定量|结果|检查|检测|复查|今日|今晨|当前|目前|值|"
     r"is|was|are|were|of|at|level|score|value|count|around|about|approximately|approx\.?|elevated|raised|low|high|up to|"
     r"currently|↑|↓"
@@ -65,6 +66,8 @@ def find_measures(scan: Scan, pressure: Analyte | None, temperature: Analyte | N
     """The vital signs and laboratory values of a text; what overlaps is settled by the caller."""
     near = _vital_places(scan)
     for index, hit in enumerate(scan.hits):
+        if not hit.meaning.measures:
+            continue
         yield from _read(scan, hit, near, glued=False)
         if index and scan.folded[scan.hits[index - 1].end : hit.start] == "/":
             yield from _pair(scan, scan.hits[index - 1], hit)
@@ -88,13 +91,13 @@ def _vital_places(scan: Scan) -> list[tuple[int, str]]:
         (hit.start, item.analyte.id)
         for hits in (scan.hits, scan.glued)
         for hit in hits
-        for item in hit.items
-        if isinstance(item, Measure) and item.analyte.id in _CLUSTER and _FIGURE.match(scan.folded, hit.end)
+        for item in hit.meaning.measures
+        if item.analyte.id in _CLUSTER and _FIGURE.match(scan.folded, hit.end)
     ]
 
 
 def _read(scan: Scan, hit: Hit, near: list[tuple[int, str]], *, glued: bool) -> Iterator[Entity]:
-    measures = [item for item in hit.items if isinstance(item, Measure) and _written(scan, hit, item)]
+    measures = [item for item in hit.meaning.measures if _written(scan, hit, item)]
     if not measures:
         return
     if measures[0].analyte.id == "blood_pressure":
@@ -160,7 +163,7 @@ def _pair(scan: Scan, one: Hit, two: Hit) -> Iterator[Entity]:
     unit, end = match_unit(scan.folded, match.end()) or ("", match.end())
     places = ((one, "one", (one.start, match.end("one"))), (two, "two", (match.start("two"), end)))
     for hit, group, span in places:
-        measure = next((item for item in hit.items if isinstance(item, Measure)), None)
+        measure = next(iter(hit.meaning.measures), None)
         value = parse(match[group])
         if measure is None or value is None:
             return
@@ -193,7 +196,7 @@ def _choose(
         # A concentration that this is never given in is asked about; a dose or a rate is something else.
         name = folded[hit.start : hit.end]
         long = len(name) > 4 or (len(name) > 1 and not is_word(name[0]))
-        listed = len(hit.items) == len(measures) and measures[0].condition == "plain"
+        listed = hit.meaning.drug is None and measures[0].condition == "plain"
         if long and listed and measures[0].analyte.units and _concentration(unit):
             return measures[0]
         return None

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from medgemma_tui.clinical.entities.lists import Named
 from medgemma_tui.clinical.entities.scan import Scan
 from medgemma_tui.clinical.findings import Entity
 
@@ -22,9 +21,8 @@ def find_named(scan: Scan) -> Iterator[Entity]:
     """Anatomy and findings of the lists. The leads beside a finding of the ECG are its value (``V1-V4``)."""
     folded = scan.folded
     for hit in scan.hits:
-        for item in hit.items:
-            if not isinstance(item, Named) or (item.kind != "anatomy" and item.kind != "finding"):
-                continue
+        item = hit.meaning.named
+        if item is not None and (item.kind == "anatomy" or item.kind == "finding"):
             start, end, value = hit.start, hit.end, None
             if item.kind == "finding" and item.id.startswith(("ST ", "T wave", "T-wave", "pathological Q")):
                 before = _LEADS_BEFORE.search(folded, max(0, start - 40), start)
@@ -35,7 +33,6 @@ def find_named(scan: Scan) -> Iterator[Entity]:
                     end, value = after.end(), _leads(after["leads"])
             negated = item.kind == "finding" and scan.negated(hit.start, hit.end)
             yield Entity(item.kind, scan.text[start:end], (start, end), item.id, value, negated=negated)
-            break
 
 
 def _leads(folded: str) -> str:

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from medgemma_tui.clinical.entities.lists import Hit, lists
+from medgemma_tui.clinical.entities.lists import Hit, Meaning, lists
 from medgemma_tui.clinical.negation import negated
 from medgemma_tui.clinical.textform import fold
 
@@ -49,8 +49,8 @@ def _glued_names(folded: str, start: int, letters: str) -> Iterator[Hit]:
     for name in known.names_with_digits.get(letters, ()):
         end = start + len(name)
         if folded.startswith(name, start) and folded[end : end + 1].isdecimal():
-            yield Hit(start, end, known.measures[name])
+            yield Hit(start, end, Meaning(known.measures[name]))
     stem = letters.rstrip("-")
     items = known.measures.get(stem)
     if items:
-        yield Hit(start, start + len(stem), items)
+        yield Hit(start, start + len(stem), Meaning(items))
