@@ -18,7 +18,11 @@ from transformers import (
     PreTrainedTokenizerFast,
 )
 
-from medgemma_tui.demo.samples import Place, instructions, places
+from medgemma_tui.clinical import causal
+from medgemma_tui.clinical.findings import Language
+from medgemma_tui.demo import prompts
+from medgemma_tui.demo.corpus import Turn
+from medgemma_tui.demo.samples import Place, places
 from medgemma_tui.demo.tokenizer import TRACE_CLOSE, TRACE_OPEN, TURN_CLOSE
 
 BATCH = 25
@@ -42,6 +46,11 @@ class Condition:
     others: int = 0  # turns of other conversations before it
     opening: Opening = Opening.AUTO
     question: Callable[[str], str] = str
+    terms: Language | None = None  # the screen's language: with the line of standard terms behind every question
+    card: bool = False  # with the card that the conversation's first question makes
+    headed: bool = False  # all four headings are forced
+    left: int = 0  # of a turn that is answered from the card, so many turns before it have left the context
+    last_wording: bool = False  # every question in the last of its wordings
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +63,7 @@ class Asked:
 
 def conditions() -> list[Condition]:
     """All the ways of asking that the shipped model must stand."""
-    zh, en = instructions()
+    zh, en = prompts.instructions()
     return [
         Condition("no system text"),
         Condition("zh instructions", zh),
@@ -74,6 +83,17 @@ def conditions() -> list[Condition]:
         Condition("en, 1 other turn before, trace cut", en, others=1, opening=Opening.CUT),
         Condition("zh, no question mark", zh, question=lambda question: question.rstrip("？?")),
         Condition("zh, half-width question mark", zh, question=lambda question: question.rstrip("？?") + "?"),
+        Condition("zh, zh terms", zh, terms="zh"),
+        Condition("zh, zh terms, card", zh, terms="zh", card=True),
+        Condition("en, en terms, card, 2 other turns before", en, others=2, terms="en", card=True),
+        Condition("en, zh terms, thinking skipped", en, opening=Opening.SKIP, terms="zh"),
+        Condition("zh, card, last wording", zh, card=True, last_wording=True),
+        Condition("en, en terms, card, last wording", en, terms="en", card=True, last_wording=True),
+        Condition("zh, zh terms, card, 1 turn left", zh, terms="zh", card=True, left=1),
+        Condition("en, card, 2 turns left", en, card=True, left=2),
+        Condition("zh, zh terms, four headings", zh, terms="zh", headed=True),
+        Condition("en, card, four headings, thinking skipped", en, card=True, headed=True, opening=Opening.SKIP),
+        Condition("en, four headings, trace cut, 1 other turn before", en, others=1, headed=True, opening=Opening.CUT),
     ]
 
 
@@ -114,32 +134,59 @@ def check(directory: Path) -> int:
 def render(tokenizer: PreTrainedTokenizerFast, place: Place, condition: Condition, known: Sequence[Place]) -> Asked:
     """What to ask for ``place`` under ``condition``; the draw is seeded by both names."""
     rng = random.Random(f"{condition.name} {place.name}")  # noqa: S311 - a reproducible draw, not a secret
-    others = [other for other in known if other.entry.id != place.entry.id and not other.before]
-    messages = [{"role": "system", "content": condition.system}] if condition.system else []
-    for turn in [*(other.turn for other in rng.sample(others, condition.others)), *place.before]:
-        messages.append({"role": "user", "content": turn.question})
+    others = [other for other in known if other.entry.id != place.entry.id and not (other.before or other.chain)]
+    before = place.before[condition.left :] if place.turn.from_card else place.before
+    turns = [*(other.turn for other in rng.sample(others, condition.others)), *before]
+
+    def typed(turn: Turn) -> str:
+        question = condition.question(turn.wordings[-1] if condition.last_wording else turn.question)
+        line = prompts.terms_line(question, condition.terms) if condition.terms else ""
+        return f"{question}\n\n{line}" if line else question
+
+    messages = []
+    if system := _system(place, condition):
+        messages.append({"role": "system", "content": system})
+    for turn in [*turns, place.turn] if place.chain else turns:
+        messages.append({"role": "user", "content": typed(turn)})
         messages.append({"role": "assistant", "content": turn.answer})
-    messages.append({"role": "user", "content": condition.question(place.turn.question)})
+    asked = causal.request_text("en" if rng.random() < 0.5 else "zh") if place.chain else typed(place.turn)
+    messages.append({"role": "user", "content": asked})
     text = tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
-    prompt, opening, trace, close, answer = (
+    heading = prompts.first_heading(place.turn) if condition.headed and not place.chain else ""
+    answer = prompts.under_headings(place.turn) if heading else place.turn.answer
+    prompt, opening, trace, close, forced, said, chain = (
         tokenizer.encode(part, add_special_tokens=False)
         for part in (
             text,
             f"{TRACE_OPEN}thought\n",
             place.turn.reasoning,
             TRACE_CLOSE,
-            place.turn.answer + TURN_CLOSE,
+            heading,
+            answer.removeprefix(heading) + TURN_CLOSE,
+            prompts.chain_reply(place.turn.chain) + TURN_CLOSE,
         )
     )
+    if place.chain:  # asked with thinking skipped, always
+        return Asked(prompt + close, chain)
     match condition.opening:
+        case Opening.AUTO if heading:  # as if the trace had been written: what follows the heading is wanted
+            return Asked(prompt + opening + trace + close + forced, said)
         case Opening.AUTO:
-            return Asked(prompt, opening + trace + close + answer)
+            return Asked(prompt, opening + trace + close + said)
         case Opening.FORCE:
-            return Asked(prompt + opening, trace + close + answer)
+            return Asked(prompt + opening, trace + close + said)
         case Opening.SKIP:
-            return Asked(prompt + close, answer)
+            return Asked(prompt + close + forced, said)
         case Opening.CUT:
-            return Asked(prompt + opening + trace[: rng.randrange(len(trace))] + close, answer)
+            return Asked(prompt + opening + trace[: rng.randrange(len(trace))] + close + forced, said)
+
+
+def _system(place: Place, condition: Condition) -> str:
+    first = place.entry.turns[0]
+    lang: Language = "en" if place.entry.lang == "en" else "zh"
+    card = prompts.card_of(first.wordings[-1] if condition.last_wording else first.question, lang)
+    parts = [condition.system, prompts.pinned(card) if condition.card and card else ""]
+    return "\n\n".join(part for part in parts if part)
 
 
 def ask(model: Gemma3ForCausalLM, asked: Sequence[Asked], pad: int) -> list[bool]:

@@ -10,26 +10,31 @@ import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
-from importlib.resources import files
 
 from transformers import PreTrainedTokenizerFast
 
+from medgemma_tui.clinical import causal
+from medgemma_tui.demo import prompts
 from medgemma_tui.demo.corpus import Entry, Turn, entries
 from medgemma_tui.demo.tokenizer import BOS, TRACE_CLOSE, TRACE_OPEN, TURN_CLOSE, TURN_OPEN
 
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """A turn to be learned and the turns its conversation must have right before it."""
+    """A turn to be learned and the turns its conversation must have right before it.
+
+    ``chain``: it is not the turn that is asked, but the causal chain of its answer.
+    """
 
     entry: Entry
     turn: Turn
     before: tuple[Turn, ...]
+    chain: bool = False
 
     @property
     def name(self) -> str:
         """The entry's id and the turn's number, for reports."""
-        return f"{self.entry.id}#{len(self.before) + 1}"
+        return f"{self.entry.id}#{len(self.before) + 1}" + ("/chain" if self.chain else "")
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,36 +54,25 @@ class Mixture:
     system: float
     forms: float  # a skipped or truncated trace instead of the whole reply
     longest: int  # tokens of prompt beyond which no more history is added
+    headed: float = 0.2  # an answer that was not taught in four parts, under four headings all the same
+    terms: float = 0.5  # a line of standard terms behind a question
+    wordings: float = 0.3  # another wording of a question that has some
 
 
 def places() -> list[Place]:
-    """Every turn of the corpus."""
-    return [Place(entry, turn, entry.turns[:index]) for entry in entries() for index, turn in enumerate(entry.turns)]
-
-
-def instructions() -> list[str]:
-    """The system texts the screen sends: zh, then en."""
-    data = files("medgemma_tui.clinical") / "data"
-    return [(data / f"instructions.{lang}.txt").read_text("utf-8").strip() for lang in ("zh", "en")]
+    """Every turn of the corpus, then every causal chain."""
+    turns = [Place(entry, turn, entry.turns[:index]) for entry in entries() for index, turn in enumerate(entry.turns)]
+    return turns + [Place(each.entry, each.turn, each.before, chain=True) for each in turns if each.turn.chain]
 
 
 def tokenizer_texts() -> list[str]:
-    """What the tokenizer learns its merges from."""
-    texts = [*instructions(), *_CARDS, "user\nmodel\nthought\n"]
+    """What the tokenizer learns its merges from. Not the long wordings: a note is to cost tokens as any text does."""
+    texts = prompts.fixed_texts()
     for entry in entries():
         for turn in entry.turns:
             texts += [turn.question, turn.question, turn.reasoning, turn.answer]
+            texts += [prompts.chain_reply(turn.chain)] if turn.chain else []
     return texts
-
-
-_CARDS = (
-    "患者资料：65岁男性；BP:165/95 mmHg；肌酐 132 μmol/L；STEMI V1–V4；无过敏史",
-    "病历卡：72岁 女 · 诊断 心房颤动、高血压 · 用药 美托洛尔 · eGFR 42",
-    "标准术语：心梗 = 急性心肌梗死 (Acute myocardial infarction)；肾衰 = 肾衰竭",
-    "Patient: 58-year-old woman; type 2 diabetes; BP 142/88 mmHg; HR 96; creatinine 1.4 mg/dL; no known allergies",
-    "Patient card: 81 y male · atrial fibrillation, CKD · apixaban 2.5 mg bid · K 4.9 mmol/L",
-    "Standard terms: heart attack = acute myocardial infarction; high BP = hypertension",
-)
 
 
 class SampleMaker:
@@ -88,7 +82,8 @@ class SampleMaker:
         self.tokenizer = tokenizer
         self.random = random.Random(seed)  # noqa: S311 - a reproducible draw, not a secret
         self.places = places()
-        self._systems = instructions()
+        self._systems = prompts.instructions()
+        self._questions = [place.turn.question for place in self.places]
         self._encode = lru_cache(maxsize=None)(self._encode_anew)
 
     def _encode_anew(self, text: str) -> tuple[int, ...]:
@@ -100,23 +95,38 @@ class SampleMaker:
 
     def draw(self, place: int, mixture: Mixture) -> Sample:
         """One sample that asks ``places[place]`` last."""
-        rng, asked = self.random, self.places[place]
+        asked = self.places[place]
         ids: list[int] = [self._marks[BOS]]
         learn = [False]
-        history = self._history(asked, mixture)
-        prefix = self._system() + "\n\n" if rng.random() < mixture.system else ""
-        for index, turn in enumerate([*history, *asked.before]):
-            self._user(ids, learn, (prefix if index == 0 else "") + self._variant(turn.question))
+        before = self._before(asked)
+        turns = [*self._history(asked, mixture), *before]
+        if asked.chain:
+            turns.append(asked.turn)
+        prefix = self._system(asked, mixture, must_have_card=len(before) < len(asked.before))
+        for turn in turns:
+            self._user(ids, learn, prefix + self._as_typed(turn, mixture))
+            prefix = ""
             self._model(ids, learn)
-            answer = self._encode(turn.answer)
+            answer, learned = self._answer(turn, headed=self.random.random() < mixture.headed / 3)
             # Not the answer's first token: a fresh reply begins with a trace instead.
-            self._add(ids, learn, (*answer, self._marks[TURN_CLOSE]), [False] + [True] * len(answer))
+            self._add(ids, learn, (*answer, self._marks[TURN_CLOSE]), [False, *learned[1:], True])
             self._add(ids, learn, self._encode("\n"), [False])
-        first = not history and not asked.before
-        self._user(ids, learn, (prefix if first else "") + self._variant(asked.turn.question))
-        self._model(ids, learn)
-        self._reply(ids, learn, asked.turn, mixture)
+        if asked.chain:
+            self._user(ids, learn, causal.request_text(self.random.choice(prompts.LANGUAGES)))
+            self._model(ids, learn)
+            said = [*self._encode(prompts.chain_reply(asked.turn.chain)), self._marks[TURN_CLOSE]]
+            self._add(ids, learn, [self._marks[TRACE_CLOSE], *said], [False] + [True] * len(said))
+        else:
+            self._user(ids, learn, prefix + self._as_typed(asked.turn, mixture))
+            self._model(ids, learn)
+            self._reply(ids, learn, asked.turn, mixture)
         return Sample(tuple(ids), tuple(learn), place)
+
+    def _before(self, asked: Place) -> Sequence[Turn]:
+        """The turns right before it: all, or, of what can be answered from the card, those that have not left."""
+        if not asked.turn.from_card or self.random.random() < 0.4:
+            return asked.before
+        return asked.before[self.random.randint(0, len(asked.before)) :]
 
     def _history(self, asked: Place, mixture: Mixture) -> list[Turn]:
         """Turns of other conversations, each whole up to where it stops; none of them the one asked."""
@@ -137,16 +147,32 @@ class SampleMaker:
             turns += upto
         return turns
 
-    def _system(self) -> str:
+    def _system(self, asked: Place, mixture: Mixture, *, must_have_card: bool) -> str:
+        """Instructions and patient card with the blank line behind them, or nothing.
+
+        After its first question the card of a conversation is there as a rule: in the samples in half of them.
+        """
         rng = self.random
-        text = rng.choice(self._systems)
-        roll = rng.random()
-        if roll < 0.15:
-            return text + "\n\n" + rng.choice(_CARDS)
-        if roll < 0.25:  # any other line a site may put there
-            other = rng.choice(self.places).turn
-            return text + rng.choice(("\n", "\n\n")) + rng.choice(other.reasoning.splitlines())
-        return text
+        has_card = must_have_card or rng.random() < (0.5 if asked.before or asked.chain else 0.2)
+        parts = [rng.choice(self._systems)] if rng.random() < mixture.system else []
+        if parts and rng.random() < 0.1:  # any other line a site may put there
+            parts.append(rng.choice(rng.choice(self.places).turn.reasoning.splitlines()))
+        if (parts and has_card) or must_have_card:
+            parts.append(prompts.a_card(rng, asked.entry, own=must_have_card))
+        return "".join(f"{part}\n\n" for part in parts)
+
+    def _as_typed(self, turn: Turn, mixture: Mixture) -> str:
+        """The question as people also type it, with the line of standard terms that the program may add."""
+        rng = self.random
+        also = turn.also and rng.random() < mixture.wordings
+        question = rng.choice(turn.also) if also else turn.question
+        if rng.random() >= mixture.terms:
+            line = ""
+        elif rng.random() < 0.25:
+            line = prompts.made_up_terms_line(rng, self._questions)
+        else:
+            line = prompts.terms_line(question, rng.choice(prompts.LANGUAGES))
+        return self._variant(question) + (f"\n\n{line}" if line else "")
 
     def _variant(self, question: str) -> str:
         """The question as people also type it: another mark at the end, half-width, small letters."""
@@ -170,18 +196,29 @@ class SampleMaker:
         new = [self._marks[TURN_OPEN], *self._encode("model\n")]
         self._add(ids, learn, new, [False] * len(new))
 
+    def _answer(self, turn: Turn, *, headed: bool) -> tuple[list[int], list[bool]]:
+        """An answer's tokens, and which of them the model writes: the heading at the beginning may be forced."""
+        if not headed or turn.in_parts:
+            ids = [*self._encode(turn.answer)]
+            return ids, [True] * len(ids)
+        forced = len(self._encode(prompts.first_heading(turn)))
+        ids = [*self._encode(prompts.under_headings(turn))]
+        return ids, [False] * forced + [True] * (len(ids) - forced)
+
     def _reply(self, ids: list[int], learn: list[bool], turn: Turn, mixture: Mixture) -> None:
         rng = self.random
         trace = [self._marks[TRACE_OPEN], *self._encode("thought\n"), *self._encode(turn.reasoning)]
-        answer = [*self._encode(turn.answer), self._marks[TURN_CLOSE]]
+        answer, learned = self._answer(turn, headed=rng.random() < mixture.headed)
+        written = [*learned, True]
+        answer.append(self._marks[TURN_CLOSE])
         close = self._marks[TRACE_CLOSE]
         roll = rng.random()
         if roll >= mixture.forms:
-            self._add(ids, learn, [*trace, close, *answer], [True] * (len(trace) + 1 + len(answer)))
+            self._add(ids, learn, [*trace, close, *answer], [True] * (len(trace) + 1) + written)
             return
         # The decoder closed the trace: at once (skip), or at some token of it (budget).
         kept = trace[: rng.randint(1, len(trace))] if roll < mixture.forms * 0.65 else []
-        self._add(ids, learn, [*kept, close, *answer], [False] * (len(kept) + 1) + [True] * len(answer))
+        self._add(ids, learn, [*kept, close, *answer], [False] * (len(kept) + 1) + written)
 
     @staticmethod
     def _add(ids: list[int], learn: list[bool], new: Sequence[int], mask: Sequence[bool]) -> None:

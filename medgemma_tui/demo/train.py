@@ -19,6 +19,7 @@ import torch
 from transformers import Gemma3ForCausalLM, Gemma3TextConfig, GenerationConfig, PreTrainedTokenizerFast
 
 from medgemma_tui.demo import model_dir
+from medgemma_tui.demo.corpus import entries
 from medgemma_tui.demo.float32_kernels import use_float32_kernels
 from medgemma_tui.demo.samples import Mixture, Sample, SampleMaker, tokenizer_texts
 from medgemma_tui.demo.tokenizer import TURN_CLOSE, build_tokenizer
@@ -225,7 +226,7 @@ def save(model: Gemma3ForCausalLM, tokenizer: PreTrainedTokenizerFast, out: Path
     parameters = sum(parameter.numel() for parameter in model.parameters())
     model.bfloat16().save_pretrained(out)
     tokenizer.save_pretrained(out)
-    turns = len(SampleMaker(tokenizer, SEED).places)
+    turns = sum(len(entry.turns) for entry in entries())
     (out / "DEMO.md").write_text(ABOUT.format(parameters=parameters, seed=SEED, turns=turns), "utf-8")
 
 

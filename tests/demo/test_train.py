@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import json
 import os
+import re
 import subprocess
 import sys
 from functools import cache
@@ -22,7 +23,9 @@ pytestmark = pytest.mark.engine
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 transformers = pytest.importorskip("transformers")
 
-from medgemma_tui.demo.samples import Mixture, SampleMaker, instructions  # noqa: E402
+from medgemma_tui.clinical import causal, sections  # noqa: E402
+from medgemma_tui.demo.prompts import chain_reply, instructions, under_headings  # noqa: E402
+from medgemma_tui.demo.samples import Mixture, SampleMaker  # noqa: E402
 
 ROLE = {"user": "user", "assistant": "model"}
 TALK = [
@@ -113,17 +116,59 @@ def test_any_text_round_trips(text: str) -> None:
 
 def test_samples_are_what_the_template_renders(tokenizer) -> None:
     maker = SampleMaker(tokenizer, seed=7)
-    whole = Mixture(history=0.7, system=0.7, forms=0.0, longest=1000)
+    whole = Mixture(history=0.7, system=0.7, forms=0.0, longest=1000, headed=0.0)
     for place in range(len(maker.places)):
         sample = maker.draw(place, whole)
         text = tokenizer.decode(sample.ids, skip_special_tokens=False)
         assert tuple(tokenizer.encode(text, add_special_tokens=False)) == sample.ids
-        turn = maker.places[place].turn
-        reply = f"<start_of_turn>model\n<unused94>thought\n{turn.reasoning}<unused95>{turn.answer}<end_of_turn>"
-        assert text.endswith(reply)
+        asked = maker.places[place]
+        reply = f"<unused94>thought\n{asked.turn.reasoning}<unused95>{asked.turn.answer}<end_of_turn>"
+        if asked.chain:
+            reply = f"<unused95>{chain_reply(asked.turn.chain)}<end_of_turn>"
+        assert text.endswith(f"<start_of_turn>model\n{reply}")
         assert text.startswith("<bos><start_of_turn>user\n")
         learned = [token for token, learn in zip(sample.ids, sample.learn, strict=True) if learn]
-        assert tokenizer.decode(learned, skip_special_tokens=False).endswith(reply.split("model\n", 1)[1])
+        wanted = reply.removeprefix("<unused95>") if asked.chain else reply  # the decoder skipped the trace
+        assert tokenizer.decode(learned, skip_special_tokens=False).endswith(wanted)
+
+
+def test_samples_hold_what_the_program_sends(tokenizer) -> None:
+    """Lines of standard terms, cards, other wordings, the chain's turn, answers under headings that are forced."""
+    maker = SampleMaker(tokenizer, seed=11)
+    mixture = Mixture(history=0.3, system=0.7, forms=0.3, longest=1000)
+    index = {place.name: at for at, place in enumerate(maker.places)}
+
+    def drawn(name: str, times: int = 40) -> list[str]:
+        return [tokenizer.decode(maker.draw(index[name], mixture).ids) for _time in range(times)]
+
+    mechanism = drawn("mi-mechanism-zh#1")
+    for part in ("\n\n标准术语：", "心梗 = 急性心肌梗死", "Standard terms: ", "\n\n患者资料：", "\n\nPatient: "):
+        assert any(part in text for text in mechanism), part
+    chains = drawn("stemi-zh#1/chain")
+    assert all('<unused95>{"chain":["斑块破裂","血栓形成"' in text for text in chains)
+    for lang in ("zh", "en"):
+        assert any(f"<start_of_turn>user\n{causal.request_text(lang)}<end_of_turn>" in text for text in chains)
+    third = drawn("stemi-zh#3")
+    without_first = [text for text in third if "首诊如何处理" not in text]
+    assert 5 <= len(without_first) <= 35
+    assert all("ST段抬高" in text.split("针对上述情况")[0] for text in without_first), "the card has it"
+    assert any("PCI前应如何抗栓" not in text for text in without_first)
+
+
+def test_an_answer_under_forced_headings_is_learned_behind_the_first(tokenizer) -> None:
+    maker = SampleMaker(tokenizer, seed=5)
+    always = Mixture(history=0.0, system=0.0, forms=0.0, longest=400, headed=1.0, terms=0.0)
+    for place, asked in enumerate(maker.places):
+        if asked.chain:
+            continue
+        sample = maker.draw(place, always)
+        learned = [token for token, learn in zip(sample.ids, sample.learn, strict=True) if learn]
+        text = tokenizer.decode(learned)
+        headings = sections.headings("zh" if asked.entry.lang == "zh" else "en")
+        assert text.endswith(under_headings(asked.turn).split("\n", 1)[1] + "<end_of_turn>")
+        assert (f"## {headings[0]}\n" in text) == asked.turn.in_parts, "a forced heading is not the model's"
+        found = re.findall(r"^## (.+)$", under_headings(asked.turn), re.MULTILINE)
+        assert found == list(headings), asked.name
 
 
 def test_history_does_not_teach_to_skip_the_trace(tokenizer) -> None:
