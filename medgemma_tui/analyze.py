@@ -225,8 +225,8 @@ def review_lines(found: Review) -> list[str]:
     """The steps of a trace with their marks, then the answer's, in lines for a person."""
     summary = words.trace_summary(found)
     lines = [summary] if summary else []
-    for number, step in enumerate(found.steps, 1):
-        lines.append(f"{number}. {clean_line(step.text).strip()}")
+    for step in found.steps:
+        lines.append(clean_line(step.text).strip())
         lines += [f"   - {words.mark(each)}" for each in step.marks]
     if found.answer_marks:
         lines.append(_("In the answer:"))
