@@ -20,7 +20,8 @@ _LINK = (
     r"测得|由|从|自|测值|测定|测|约为|约|为|是|在|"
     r"波动在|波动于|维持在|控制在|多在|达到|高达|最高|最低|达|升高至|升高到|上升至|升至|升到|增至|降低至|降至|下降至|降到|"
     r"偏高|偏低|评分|得分|水平|浓度|计数|定量|结果|检查|检测|复查|今日|今晨|当前|目前|值|"
-    r"is|was|are|were|of|at|level|score|value|count|around|about|approximately|approx\.?|elevated|raised|low|high|up to|"
+    r"is|was|are|were|of|at|level|score|value|count|around|about|approximately|approx\.?|elevated|raised|low|"
+    r"high|up to|"
     r"currently|↑|↓"
 )
 _GAP = rf"\)?(?:\s{{0,2}}\([^()\d][^()]{{0,23}}\))?(?:[\s:=]{{0,3}}(?:{_LINK})){{0,3}}[\s:=]{{0,3}}"

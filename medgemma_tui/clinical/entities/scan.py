@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from medgemma_tui.clinical.entities.lists import Hit, Meaning, lists
-from medgemma_tui.clinical.negation import negated
+from medgemma_tui.clinical.negation import Reader
 from medgemma_tui.clinical.textform import fold
 
 # A name that runs into its value, ``wbc6.2``: letters, then a digit.
@@ -22,10 +22,11 @@ class Scan:
     folded: str
     hits: tuple[Hit, ...]
     glued: tuple[Hit, ...]
+    reader: Reader
 
     def negated(self, start: int, end: int) -> bool:
         """Whether the text says that this is not so."""
-        return negated(self.folded, start, end)
+        return self.reader.negated(start, end)
 
 
 def scan(text: str) -> Scan:
@@ -40,7 +41,7 @@ def scan(text: str) -> Scan:
         if start in starts:
             continue
         glued += _glued_names(folded, start, letters)
-    return Scan(text, folded, hits, tuple(glued))
+    return Scan(text, folded, hits, tuple(glued), Reader(folded))
 
 
 def _glued_names(folded: str, start: int, letters: str) -> Iterator[Hit]:
