@@ -165,3 +165,61 @@ def test_every_answer_says_that_it_is_to_be_checked():
     assert "使用前须核对" in shown(turn())
     demo = shown(turn(model="medgemma-tui-demo"))
     assert "DEMO, NOT MEDICAL" in demo
+
+
+# --- a whole reply, as it is reviewed ---
+
+REASONING = "1. 按KDIGO 2012分期。\n2. 可能是慢性肾病。\n3. HbA1c为7.2%，血糖控制一般。\n"
+REPLY = "## 定义\n慢性肾病。\n## 建议\n用药37.5 mg。"
+
+
+def reviewed(**more: object) -> Turn:
+    return turn("HbA1c 7.2%，如何处理？", REPLY, reasoning=REASONING, **more)
+
+
+def test_the_closed_trace_has_its_steps_and_counts_in_one_line():
+    summary = next(row for row in shown(reviewed()).split("\n") if "推理" in row)
+    assert summary.startswith("▸ 推理 · 3 步 · ")
+    for word in ("引文 1", "含糊", "无依据数字 1", "F2"):
+        assert word in summary
+
+
+def test_while_it_is_written_only_the_steps_are_counted():
+    live = reviewed()
+    live.state = "answering"
+    text = shown(live, trace=True)
+    assert "3 步" in text
+    assert "⚑" not in text
+    assert "引文" not in text
+
+
+def test_the_opened_trace_has_each_steps_marks_under_it():
+    rows = shown(reviewed(), trace=True).split("\n")
+    first = next(at for at, row in enumerate(rows) if "1. 按KDIGO 2012分期。" in row)
+    assert rows[first + 1] == "│   ⚑ 引文：KDIGO 2012"
+    assert "可能" in rows[first + 3]
+    assert rows[first + 3].startswith("│   ⚑ 含糊")
+
+
+def test_a_number_from_nowhere_is_named_under_the_answer():
+    rows = shown(reviewed()).split("\n")
+    assert "37.5" in next(row for row in rows if row.startswith("⚑ 无依据数字"))
+
+
+def test_it_never_says_that_anything_is_right():
+    text = shown(reviewed(), trace=True)
+    assert not any(word in text for word in ("正确", "✓", "通过", "可信"))
+
+
+def test_parts_that_were_asked_for_and_are_not_there_are_named():
+    assert "鉴别" in shown(reviewed(sections=["定义", "机制", "鉴别", "建议"])).split("用药37.5 mg。")[1]
+    assert "鉴别" not in shown(reviewed()).split("用药37.5 mg。")[1]
+
+
+@pytest.mark.parametrize("lang", ["zh", "en"])
+@pytest.mark.parametrize("width", [12, 24, 40, 80, 120])
+def test_marks_fit_every_width(lang, width):
+    i18n.set_language(lang)
+    for glyphs in (UNICODE, ASCII):
+        text = shown(reviewed(), width, trace=True, glyphs=glyphs)
+        assert (glyphs.flag in text) or width < 20
