@@ -17,6 +17,7 @@ from pathlib import Path
 GFR_QUESTION = "糖尿病肾病的GFR分期标准是什么？"  # the first suggestion, and what `make demo` asks
 _CORPUS = Path(__file__).resolve().parent / "corpus"
 _TERMS_LINE = re.compile(r"\s*\n\n(?:标准术语|Standard terms)[:：][^\n]*\s*\Z")
+_FILLER = re.compile("⟦[^⟧]*⟧")
 _TRAILING = "?.!。,;:、"  # after NFKC, which has already folded ？！，；：
 _FOLD = str.maketrans({"–": "-", "—": "-", "−": "-", "‐": "-", "‑": "-", "“": '"', "”": '"', "‘": "'", "’": "'"})
 
@@ -74,7 +75,7 @@ def entries() -> tuple[Entry, ...]:
                     turn["question"].strip(),
                     turn["reasoning"].strip(),
                     turn["answer"].strip(),
-                    also=tuple(each.strip() for each in turn.get("also", ())),
+                    also=tuple(way for each in turn.get("also", ()) for way in _with_and_without(each.strip())),
                     chain=tuple(turn.get("chain", ())),
                     from_card=tuple(turn.get("from_card", ())),
                 )
@@ -83,6 +84,12 @@ def entries() -> tuple[Entry, ...]:
             head = (raw["id"], raw["lang"], raw["topic"])
             found.append(Entry(*head, turns=turns, source=raw["source"], reviewer=raw["reviewer"]))
     return tuple(found)
+
+
+def _with_and_without(wording: str) -> list[str]:
+    """A wording whole, and without what stands in ⟦ ⟧, where it has any."""
+    whole = wording.replace("⟦", "").replace("⟧", "")
+    return list(dict.fromkeys((whole, _FILLER.sub("", wording))))
 
 
 def suggestions(lang: str) -> list[str]:

@@ -6,11 +6,14 @@ import json
 import re
 import subprocess
 import sys
+from typing import get_args
 
 import pytest
 
 from medgemma_tui.asking import prepare
-from medgemma_tui.clinical import causal, sections
+from medgemma_tui.clinical import abbreviations, causal, filler, sections
+from medgemma_tui.clinical.findings import MarkKind
+from medgemma_tui.clinical.review import review
 from medgemma_tui.demo import corpus
 from medgemma_tui.demo.corpus import Entry, entries, find, followups, is_known, suggestions
 
@@ -175,13 +178,44 @@ def test_other_wordings_and_the_line_of_standard_terms_do_not_hide_a_question() 
     assert find("What is the mechanism of a heart attack?\n\nStandard terms: heart attack = x", []) is not None
     stemi = next(entry for entry in entries() if entry.id == "stemi-zh")
     note = stemi.turns[0].also[0]
-    assert "由家属陪同来诊" in note
     assert find(note, []) == stemi.turns[0]
     assert followups([note]) == [stemi.turns[1].question]
     assert not is_known("标准术语：心梗 = 急性心肌梗死", [])
     every = [wording for entry in entries() for turn in entry.turns for wording in turn.wordings]
     assert len(set(every)) == len(every)
     assert not set(suggestions("zh")) & {also for entry in entries() for turn in entry.turns for also in turn.also}
+
+
+@pytest.mark.parametrize("entry_id", ["stemi-zh", "stemi-en"])
+def test_a_note_with_filler_is_known_trimmed_too(entry_id: str) -> None:
+    turn = next(entry for entry in entries() if entry.id == entry_id).turns[0]
+    note, trimmed = turn.also
+    fillers = filler.find_filler(note)
+    assert fillers
+    assert filler.trim(note, fillers) == trimmed
+    assert find(trimmed, []) == turn
+
+
+@pytest.mark.parametrize("lang", ["zh", "en"])
+def test_every_mark_can_be_seen(lang: str) -> None:
+    kinds: set[str] = set()
+    only_numbers = []
+    for entry in (entry for entry in entries() if entry.lang == lang):
+        for turn in entry.turns:
+            read = review(turn.question, turn.reasoning, turn.answer)
+            in_steps = {mark.kind for step in read.steps for mark in step.marks}
+            in_answer = [mark.kind for mark in read.answer_marks if mark.kind != "guideline"]
+            kinds |= in_steps | set(in_answer)
+            if in_answer == ["unsupported_number"]:
+                only_numbers.append(entry.id)
+            if entry.id == f"lvh-{lang}":
+                assert {"hedge", "jump", "guideline"} <= in_steps
+                full = {each.abbreviation for each in abbreviations.expansions(turn.answer, entry.lang)}
+                assert {"LVH", "CKD"} <= full
+            if entry.id == f"t2dm-{lang}":
+                assert {"hedge", "method_missing", "guideline"} <= in_steps
+    assert kinds == set(get_args(MarkKind))
+    assert f"gout-{lang}" in only_numbers
 
 
 def test_the_questions_that_auto_gives_four_parts_are_taught_in_four_parts() -> None:

@@ -141,7 +141,7 @@ def test_samples_hold_what_the_program_sends(tokenizer) -> None:
     def drawn(name: str, times: int = 40) -> list[str]:
         return [tokenizer.decode(maker.draw(index[name], mixture).ids) for _time in range(times)]
 
-    mechanism = drawn("mi-mechanism-zh#1")
+    mechanism = drawn("mi-mechanism-zh#1", times=150)
     for part in ("\n\n标准术语：", "心梗 = 急性心肌梗死", "Standard terms: ", "\n\n患者资料：", "\n\nPatient: "):
         assert any(part in text for text in mechanism), part
     chains = drawn("stemi-zh#1/chain")
