@@ -140,6 +140,7 @@ class _Parts:
         """Findings and diagnoses, those of one clause together, with the duration that belongs to them."""
         segments: list[str] = []
         group: list[str] = []
+        seen: set[str] = set()
         last = first = -1
         pending = ""
         for index, fact in enumerate(self.facts):
@@ -150,7 +151,10 @@ class _Parts:
                     group = []
                 if not group:
                     first = fact.span[0]
-                group.append(self._complaint(index))
+                words = self._complaint(index)
+                if words not in seen:  # a note names the same disease again and again
+                    group.append(words)
+                    seen.add(words)
                 last = fact.span[1]
             elif fact.kind == "duration" and not fact.implausible:
                 words = duration_words(fact, self.lang)

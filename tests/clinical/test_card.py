@@ -68,6 +68,12 @@ def test_what_is_only_asked_about_is_no_fact() -> None:
     assert "华法林" not in card("65岁男性，房颤10年，能否用华法林？")
 
 
+def test_a_disease_is_named_once() -> None:
+    made = card("65岁男，高血压10年。诊断：高血压、2型糖尿病。高血压控制可。")
+    assert made.count("高血压") == 1
+    assert "2型糖尿病" in made
+
+
 def test_a_suspicion_and_an_impossible_value_are_marked() -> None:
     assert "肺炎?" in card("患者发热3天，考虑肺炎")
     assert "K 41 mmol/L?" in card("30岁男，K 41")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_right
+from operator import attrgetter
 
 from medgemma_tui.clinical.entities.allergy import find_allergies
 from medgemma_tui.clinical.entities.demographics import find_ages, find_sexes
@@ -78,19 +79,31 @@ def _diagnoses(terms: tuple[Term, ...]) -> list[Entity]:
 
 def _settled(found: list[Entity]) -> tuple[Entity, ...]:
     """Of overlapping entities the longest stays; of equal ones the first kind of ``_RANK``."""
-    found.sort(key=lambda entity: (entity.span[0] - entity.span[1], _RANK[entity.kind], entity.span))
+    found.sort(key=attrgetter("span"))
+    kept: list[Entity] = []
+    heap: list[Entity] = []  # entities that overlap, one with the next
+    reach = 0
+    for entity in found:
+        if heap and entity.span[0] >= reach:
+            kept += heap if len(heap) == 1 else _longest(heap)
+            heap = []
+        heap.append(entity)
+        reach = max(reach, entity.span[1])
+    return tuple(kept + (heap if len(heap) == 1 else _longest(heap)))
+
+
+def _longest(heap: list[Entity]) -> list[Entity]:
+    heap.sort(key=lambda entity: (entity.span[0] - entity.span[1], _RANK[entity.kind], entity.span))
     starts: list[int] = []
     kept: list[Entity] = []
-    for entity in found:
+    for entity in heap:
         start, end = entity.span
         at = bisect_right(starts, start)
-        if at and kept[at - 1].span[1] > start:
-            continue
-        if at < len(starts) and starts[at] < end:
+        if (at and kept[at - 1].span[1] > start) or (at < len(starts) and starts[at] < end):
             continue
         starts.insert(at, start)
         kept.insert(at, entity)
-    return tuple(kept)
+    return kept
 
 
 def typed_name(entity: Entity) -> str:
