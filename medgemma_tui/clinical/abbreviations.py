@@ -13,8 +13,8 @@ from medgemma_tui.clinical import tables
 from medgemma_tui.clinical.findings import Language
 from medgemma_tui.clinical.textform import fold
 
-# A word of letters and digits, with its hyphens: NT-proBNP is one, and LVH is not in anti-LVH or LVH2.
-_WORD: Final = re.compile(r"[^\W_](?:[-]?[^\W_])*")
+# A word of letters and digits, with what joins it: NT-proBNP is one, and LVH is not in anti-LVH or LVH2.
+_WORD: Final = re.compile(r"[^\W_](?:[-_]?[^\W_])*")
 _WIDE: Final = re.compile(r"[\u2e80-\U0003ffff]")
 _LATIN: Final = re.compile(r"[\u2e80-\U0003ffff]+|-(?=[\u2e80-\U0003ffff]|$)")
 _FENCE: Final = re.compile(r" {0,3}(`{3,}|~{3,})")
