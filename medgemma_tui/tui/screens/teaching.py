@@ -72,11 +72,17 @@ class Stage(Panel):
         """The head, the drawing, the keys: as many lines as the screen has."""
         height = self.size.height
         head = [self._head(width), self._cut(_(_SOURCES[self.source]), width), self._state(width), []]
-        said, ink = self.said if self.said[0] or not self.chain else (clinical_words.verify(), MUTED)
-        foot = [self._cut(said, width, ink), self._keys(width)]
+        foot = [self._cut(*self._foot(width)), self._keys(width)]
         room = max(0, height - len(head) - len(foot))
         body = self._body(width, room)[:room]
         return [*head, *body, *([] for _row in range(room - len(body))), *foot][:height]
+
+    def _foot(self, width: int) -> tuple[str, int, Ink]:
+        """What was said last; where nothing was, that the chain is to be checked."""
+        if self.said[0] or not self.chain:
+            return self.said[0], width, self.said[1]
+        verify = clinical_words.verify()
+        return verify if cells(verify) <= width else _("verify before use"), width, MUTED
 
     def _cut(self, text: str, width: int, ink: Ink = MUTED) -> Line:
         return [(truncate(text, width, self._glyphs.ellipsis), ink)] if text else []
