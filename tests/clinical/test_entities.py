@@ -398,3 +398,32 @@ def test_tests_and_relatives_illnesses_are_no_diagnoses() -> None:
     assert not of_kind("血常规、PCI", "diagnosis")
     assert not of_kind("父亲患糖尿病", "diagnosis")
     assert [entity.kind for entity in find_entities("发烧")] == ["finding"]
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("65岁男性70kg", {"weight": 70}),
+        ("男，65岁，170cm，70kg", {"weight": 70, "height": 170}),
+        ("a 70-kg man", {"weight": 70}),
+        ("体重下降5kg", {}),
+        ("65岁男，肿瘤10cm×8cm", {}),
+        ("15mg/kg", {}),
+    ],
+)
+def test_a_weight_or_height_without_its_name(text: str, expected: dict[str, float]) -> None:
+    assert {entity.name: entity.value for entity in of_kind(text, "vital")} == expected
+
+
+def test_a_change_is_no_value() -> None:
+    assert [(e.name, e.value) for e in of_kind("血钠升高5 mmol/L", "lab")] == [("sodium", "high")]
+    assert not of_kind("creatinine increased by 0.3 mg/dL", "lab")
+    assert [e.value for e in of_kind("creatinine rose from 1.0 to 2.3 mg/dL", "lab")] == [1.0, 2.3]
+
+
+def test_scores() -> None:
+    assert [(e.name, e.value, e.implausible) for e in of_kind("NIHSS 8分，CHA2DS2-VASc评分4分，NIHSS 55分", "lab")] == [
+        ("nihss", 8, False),
+        ("cha2ds2_vasc", 4, False),
+        ("nihss", 55, True),
+    ]

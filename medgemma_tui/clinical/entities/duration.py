@@ -30,7 +30,7 @@ _NOT_BEFORE = re.compile(
     r"aged?|every|each|per|within|next|after|once|twice|times|last dose|in|once a|"
     r"than|或|≥|≤|<|>)\s?$"
 )
-_GESTATION = re.compile(r"(?:孕|妊娠|停经|胎龄|宫内孕|gestation(?:al)? age|pregnant|g\dp\d)\s?(?:第|约)?\s?$")
+_GESTATION = re.compile(r"(?:孕|妊娠|胎龄|宫内孕|gestation(?:al)? age|pregnant|g\dp\d)\s?(?:第|约)?\s?$")
 _NOT_AFTER = re.compile(
     r"\s?(?:内|以内|之内|后|一次|1次|[\d一二两三四五六](?:次|片|粒|支)|生存|存活|无病|随访|心血管|风险|龄|大|尿|动态|血糖|血压监测|心电|"
     r"ogtt|pg|间隔|期|级|制|会|度|份|第|\d{1,2}[月日]|女|男|婴|患儿|板|经|之间|"

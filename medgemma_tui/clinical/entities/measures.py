@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from medgemma_tui.clinical.entities.lists import Analyte, Hit, Limits, Measure
+from medgemma_tui.clinical.entities.lists import Analyte, Hit, Limits, Measure, lists
 from medgemma_tui.clinical.entities.numbers import NUMBER, parse, plain
 from medgemma_tui.clinical.entities.scan import Scan
 from medgemma_tui.clinical.entities.units import match_unit
@@ -21,7 +21,7 @@ _LINK = (
     r"波动在|波动于|维持在|控制在|多在|达到|高达|最高|最低|达|升高至|升高到|上升至|升至|升到|增至|降低至|降至|下降至|降到|"
     r"偏高|偏低|评分|得分|水平|浓度|计数|定量|结果|检查|检测|复查|今日|今晨|当前|目前|值|"
     r"is|was|are|were|of|at|level|score|value|count|around|about|approximately|approx\.?|elevated|raised|low|"
-    r"high|up to|"
+    r"high|up to|(?:(?:rose|rising|fell|falling|increased|decreased|went|dropped|up|down) )?(?:from|to)|"
     r"currently|↑|↓"
 )
 _GAP = rf"\)?(?:\s{{0,2}}\([^()\d][^()]{{0,23}}\))?(?:[\s:=]{{0,3}}(?:{_LINK})){{0,3}}[\s:=]{{0,3}}"
@@ -31,7 +31,7 @@ _VALUE = re.compile(
     rf"{_GAP}{_COMPARE}\s{{0,2}}(?P<num>[-+]?(?:{_THOUSANDS}|{NUMBER}))"
     rf"(?:\s?(?:[-~]|至|到)\s?(?P<upper>{NUMBER}))?"
 )
-_NEXT = re.compile(rf"\s?(?:→|->|-->|升高至|升高到|升至|升到|降至|降到|下降至|增至|to)\s?(?P<num>{NUMBER})")
+_NEXT = re.compile(rf"\s?(?:→|->|-->|升高至|升高到|升至|升到|降至|降到|下降至|增至|to)了?\s?(?P<num>{NUMBER})")
 _QUALITY = re.compile(
     r"(?:\([^()\d]{1,16}\))?[\s:=]{0,2}(?:\((?P<signs>\+{1,4}|±|-)\)|(?P<plus>[1-4]\+|\+{1,4}(?![\d+])|±)|"
     r"(?P<word>阳性|阴性|弱阳性|升高|增高|偏高|降低|减低|偏低|正常|"
@@ -56,6 +56,11 @@ _PRESSURE = re.compile(
 )
 _BARE_PRESSURE = re.compile(r"(\d(?<![\d/.-].)\d{1,3})\s?/\s?(\d{2,4})\s?(?:mmhg|毫米汞柱)")
 _BARE_TEMPERATURE = re.compile(r"(\d(?<![\d.-].)\d{1,2}(?:\.\d{1,2})?)\s?(?:℃|°c|摄氏度)(?![a-z0-9])")
+# 70kg and 170cm beside the patient's sex or age; a change of weight or a dose per kg is none
+_BODY = re.compile(
+    r"(?<![\d./*x-])(?P<n>\d{2,3}(?:\.\d)?)(?:\s|-)?(?:(?P<kg>kg|公斤|千克)|(?P<cm>cm|厘米))(?![a-z0-9/²*x])"
+)
+_BODY_BEFORE = re.compile(r"(?:[岁男女性龄]|kg|cm|公斤|厘米|old|male|man|(?<![a-z])an?|[mf])[,、;/\s]{0,2}$")
 _FEVER = re.compile(r"(?:热|烧|温|达|至)\s?(\d{2}(?:\.\d)?)\s?度(?:(\d)(?!\d))?(?![a-z])")
 _FIGURE = re.compile(r"[\s:=]{0,2}\d{2}")
 _PAIR = re.compile(rf"[\s:=]{{0,3}}(?P<one>{NUMBER})\s?/\s?(?P<two>{NUMBER})(?![\d/])")
@@ -74,6 +79,7 @@ def find_measures(scan: Scan, pressure: Analyte | None, temperature: Analyte | N
             yield from _pair(scan, scan.hits[index - 1], hit)
     for hit in scan.glued:
         yield from _read(scan, hit, near, glued=True)
+    yield from _bodies(scan)
     if pressure is not None:
         for match in _BARE_PRESSURE.finditer(scan.folded):
             yield _pressure(scan, pressure, match.start(), match.end(), match.group(1), match.group(2), "mmHg", "")
@@ -84,6 +90,19 @@ def find_measures(scan: Scan, pressure: Analyte | None, temperature: Analyte | N
         for match in _FEVER.finditer(scan.folded):
             value = float(match.group(1)) + (int(match.group(2)) / 10 if match.group(2) else 0)
             yield _entity(scan, temperature, (match.start(1), match.end()), value, limits)
+
+
+def _bodies(scan: Scan) -> Iterator[Entity]:
+    known = lists().by_id
+    for match in _BODY.finditer(scan.folded):
+        analyte = known.get(("vital", "weight" if match["kg"] else "height"))
+        if not isinstance(analyte, Analyte) or not _BODY_BEFORE.search(
+            scan.folded, max(0, match.start() - 10), match.start()
+        ):
+            continue
+        value, unit = float(match["n"]), "kg" if match["kg"] else "cm"
+        if (20 <= value <= 300) if match["kg"] else (90 <= value <= 250):
+            yield _entity(scan, analyte, match.span(), value, analyte.limits(unit))
 
 
 def _vital_places(scan: Scan) -> list[tuple[int, str]]:
