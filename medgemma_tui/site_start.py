@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+from pathlib import Path
+
 from medgemma_tui import site_lists
 from medgemma_tui.clinical import abbreviations, analysis, causal, review, tables
 from medgemma_tui.settings import Settings, SettingsError
@@ -20,7 +23,7 @@ def use_lists(settings: Settings) -> None:
     directory = site_lists.directory(settings)
     tables.use_site_directory(directory)
     try:
-        if directory is not None and any(directory.glob("*.toml")):
+        if directory is not None and _holds_something(directory):
             analysis.analyze(_SAMPLE)
             review.review(_SAMPLE, _SAMPLE, _SAMPLE)
             abbreviations.expansions(_SAMPLE, "zh")
@@ -29,3 +32,10 @@ def use_lists(settings: Settings) -> None:
         raise SettingsError(error.path, [error.problem]) from None
     except OSError as error:
         raise SettingsError(str(error.filename or directory), [f"cannot be read: {error.strerror}"]) from None
+
+
+def _holds_something(directory: Path) -> bool:
+    try:
+        return bool(os.listdir(directory))  # noqa: PTH208 - the names alone, and the error where it may not be looked into
+    except (FileNotFoundError, NotADirectoryError):
+        return False

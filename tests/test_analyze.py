@@ -255,9 +255,16 @@ def test_a_sites_list_extends_the_packaged_one(run: Run, site: Path) -> None:
     assert found["terms"]
 
 
+def test_a_directory_that_is_not_there_yet_is_no_error(site: Path) -> None:
+    for directory in (site / "not there", site / "file" / "below"):
+        (site / "file").write_text("")
+        site_start.use_lists(Settings(clinical_dir=directory))
+
+
 @pytest.mark.parametrize(
     ("name", "content", "said"),
     [
+        ("terms-house.sqlite", b"no database", "cannot be read"),
         ("negation.toml", "[[cue", ""),
         ("identifiers.toml", '[[label]]\nkind = "name"\nlabels = ["x"]\n', "source is missing"),
         ("sections.toml", 'source = "x"\nreviewer = "y"\n[[section]]\nid = "frobnicate"\n', "frobnicate"),

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator, Callable, Iterator
+from typing import Any
 
 import pytest
 
 from medgemma_tui import i18n, plain
-from medgemma_tui.protocol import Health, Telemetry
+from medgemma_tui.protocol import ChatChunk, ChatRequest, Health, ModelCard, Telemetry, TokenizeReply
 from medgemma_tui.settings import Settings
 
 
@@ -42,3 +44,113 @@ def test_a_command_that_can_do_nothing_says_why(line, lang, words, monkeypatch):
     told = "\n".join(lines)
     assert words in told
     assert "library not found" not in told
+
+
+class Answering:
+    """A service that counts nothing and answers each question with the same reply."""
+
+    def __init__(self) -> None:
+        self.asked: list[ChatRequest] = []
+
+    async def health(self) -> Health:
+        return Health(status="ok", reason="ready", model=ModelCard(id="m"))
+
+    async def tokenize(self, _request: object) -> TokenizeReply:
+        return TokenizeReply(count=1, max_model_len=8192)
+
+    async def forget(self) -> None:
+        pass
+
+    async def stream(self, request: ChatRequest) -> AsyncIterator[ChatChunk]:
+        self.asked.append(request)
+        for delta in ({"reasoning": "1. 按 KDIGO 2012，可能要复查。"}, {"content": "## 定义\n用 512 mg。"}):
+            yield ChatChunk.model_validate({"choices": [{"delta": delta, "finish_reason": None}]})
+        yield ChatChunk.model_validate({"choices": [{"delta": {}, "finish_reason": "stop"}]})
+
+    @property
+    def given(self) -> list[str]:
+        """The last message of each request."""
+        return [request.messages[-1].text for request in self.asked]
+
+
+Talk = Callable[..., tuple[Answering, str, int]]
+
+
+@pytest.fixture
+def talk(monkeypatch: pytest.MonkeyPatch) -> Iterator[Talk]:
+    """Type these lines; gives the service, what was told on stderr, and the exit code."""
+    i18n.set_language("en")
+
+    def talk_it(*lines: str, **settings: Any) -> tuple[Answering, str, int]:
+        told: list[str] = []
+        typed = iter([*lines, None])
+        monkeypatch.setattr(plain, "_tell", told.append)
+        monkeypatch.setattr(plain, "read_question", lambda: next(typed))
+        service = Answering()
+        with asyncio.Runner() as runner:
+            code = plain._Session(Settings(engine_socket="/x", **settings), service, runner).converse()
+        return service, "\n".join(told), int(code)
+
+    yield talk_it
+    i18n.set_language("en")
+
+
+WHO = "患者姓名：王小明，65岁男性，心梗，肌酐132，如何治疗？"
+
+
+def test_what_tells_who_the_patient_is_waits_for_a_decision(talk: Talk) -> None:
+    service, told, code = talk(WHO)
+    assert (service.asked, code) == ([], 2)
+    assert "This could tell who the patient is: name. Not sent yet: /mask" in told
+    service, told, code = talk(WHO, "/mask")
+    assert (code, len(service.asked)) == (0, 1)
+    assert service.given[0].startswith("患者姓名：[姓名]，65岁男性")
+    assert talk(WHO, "/send")[0].given[0].startswith(WHO)
+    service, told, code = talk(WHO, "血钾高怎么办？", "/send")
+    assert [each.split("\n")[0] for each in service.given] == ["血钾高怎么办？"]
+    assert "The question that waited was dropped." in told
+    assert "No question waits." in told
+
+
+def test_the_policy_is_kept(talk: Talk) -> None:
+    assert talk(WHO, identifiers="mask")[0].given[0].startswith("患者姓名：[姓名]，65岁男性")
+    service, told, code = talk(WHO, "/send", identifiers="block")
+    assert (service.asked, code) == ([], 2)
+    assert "masked or not at all" in told
+    assert talk(WHO, "/send", "/mask", identifiers="block")[0].given[0].startswith("患者姓名：[姓名]")
+
+
+def test_the_card_is_made_of_the_first_question_and_goes_with_the_next(talk: Talk) -> None:
+    service, told, _code = talk(WHO, "/mask", "针对上述情况，如何复查？", "/card -", "再说一次，如何复查？", "/card")
+    first, second, third = (request.messages[0].text for request in service.asked)
+    assert "132" not in first
+    assert "肌酐 132 μmol/L" in second
+    assert "132" not in third  # emptied by the person, and not made again
+    assert told.rstrip().endswith("The patient card is empty.")
+    assert "王小明" not in told
+    service, told, _code = talk("/card 姓名：李雷，eGFR 28", "利伐沙班怎么用？")
+    assert "李雷" not in service.asked[0].messages[0].text + told
+    assert "eGFR 28" in service.asked[0].messages[0].text
+
+
+def test_what_can_be_checked_is_told_and_what_the_model_was_given(talk: Talk) -> None:
+    _service, told, _code = talk("感冒怎么治？", "/prompt", "/marks", sections="always")
+    before, _user, after = told.partition("[user]\n感冒怎么治？\n\nStandard terms: 感冒 = ")
+    assert "Consider adding: the patient" in before
+    assert "1 step · 1 citation" in before
+    assert "In the answer: number from nowhere: 512 mg" in before
+    assert "Missing in this answer: Mechanism · Differential · Recommendation" in before
+    assert "The answer had to have these parts: 定义 · 机制 · 鉴别 · 建议" in after
+    assert "   - citation: KDIGO 2012" in after
+    _service, told, _code = talk("/prompt", "/marks")
+    assert "The model has not been given anything yet." in told
+
+
+def test_a_new_patient_takes_card_marks_and_prompt_along(talk: Talk) -> None:
+    service, told, _code = talk(WHO, "/mask", "/new", "/card", "/prompt", "/marks", "心梗如何治疗？")
+    assert "132" not in service.asked[1].messages[0].text
+    after = told.partition("was wiped")[2]
+    assert "The patient card is empty." in after
+    assert "The model has not been given anything yet." in after
+    assert "Nothing to check was found." in after
+    assert "王小明" not in after

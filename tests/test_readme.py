@@ -24,6 +24,7 @@ from medgemma_tui.clinical.causal import chain_from_answer
 from medgemma_tui.clinical.filler import find_filler
 from medgemma_tui.clinical.review import review
 from medgemma_tui.clinical.sections import check
+from medgemma_tui.clinical.site_terms import TSV_COLUMNS
 from medgemma_tui.demo import corpus
 from medgemma_tui.protocol import analysis
 from medgemma_tui.settings import Settings
@@ -165,6 +166,12 @@ def test_a_sites_row_is_read_and_counts(name: str, row: str, tmp_path: Path) -> 
         assert FOUND[name]()
     finally:
         tables.use_site_directory(None)
+
+
+def test_the_columns_of_an_imported_table_are_told() -> None:
+    told = re.search(r"a first line that names its columns \((.*?)\)", README, re.S)
+    assert told is not None
+    assert re.findall(r"`(\w+)`", told[1]) == list(TSV_COLUMNS)
 
 
 def test_every_packaged_list_is_in_the_table() -> None:
