@@ -13,7 +13,15 @@ from dataclasses import dataclass
 from typing import cast, get_args
 
 from medgemma_tui.clinical import tables
-from medgemma_tui.clinical.deidentify_names import LISTS, NameMode, any_of, gather, name_behind, titled_names
+from medgemma_tui.clinical.deidentify_names import (
+    LISTS,
+    NameMode,
+    any_of,
+    gather,
+    name_behind,
+    names_before_sex,
+    titled_names,
+)
 from medgemma_tui.clinical.deidentify_numbers import bare_ids, bare_phones, births, emails, value_behind
 from medgemma_tui.clinical.deidentify_places import AddressMode, address_behind, addresses_by_shape
 from medgemma_tui.clinical.findings import Identifier, IdentifierKind, Span
@@ -63,9 +71,10 @@ def _lists() -> _Lists:
         labels=labels,
         label=re.compile("|".join(patterns[key] for key in sorted(patterns, key=len, reverse=True)) or "(?!)"),
         things=re.compile(
-            rf"(?:(?:{thing})[ ]?(?:{_ANY_NUMBER}|编号)?|(?<!\d)(?:{_ANY_NUMBER}))[ ]?[:=#]?[ ]*[a-z]{{0,3}}-?$"
+            rf"(?<![a-z])(?:(?:{thing})[ ]?(?:{_ANY_NUMBER}|编号)?|(?<!\d)(?:{_ANY_NUMBER}))"
+            rf"(?:(?<![a-z])|(?![a-z]))[ ]?[:=#]?[ ]*(?:[a-z]{{1,3}}-?)?\Z"
         ),
-        not_a_person=re.compile(rf"(?:{any_of(gather('english_names', 'not_after'))})['s]{{0,2}} ?$"),
+        not_a_person=re.compile(rf"(?:{any_of(gather('english_names', 'not_after'))})['s]{{0,2}} ?\Z"),
         masks={
             choice_of(LISTS, row, "kind", kinds): (text_of(LISTS, row, "zh"), text_of(LISTS, row, "en"))
             for row in tables.rows(LISTS, "mask")
@@ -85,7 +94,7 @@ def find_identifiers(text: str) -> tuple[Identifier, ...]:
         "phone": bare_phones(folded, _is_of_a_thing),
         "email": emails(folded),
         "address": addresses_by_shape(folded, cased),
-        "name": titled_names(folded, cased),
+        "name": names_before_sex(folded, cased) + titled_names(folded, cased),
         "birth_date": births(folded),
     }
     found += [(kind, span) for kind, spans in by_shape.items() for span in spans]
@@ -125,6 +134,8 @@ def _behind_labels(folded: str, cased: str) -> list[tuple[IdentifierKind, Span]]
             span = name_behind(folded, cased, end, cast(NameMode, label.mode), shouted)
         elif label.kind == "address":
             span = address_behind(folded, cased, end, cast(AddressMode, label.mode))
+        elif label.kind == "record_number" and _is_of_a_thing(folded, start):
+            continue  # 样本ID
         else:
             span = value_behind(label.kind, folded, end)
         if span:

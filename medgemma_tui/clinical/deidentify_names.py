@@ -19,7 +19,7 @@ NameMode = Literal["name", "person", "staff"]
 _CONTEXT = 8  # signs behind a name in which an expression that it begins may end
 HAN = "\u3400-\u4dbf\u4e00-\u9fff〇"
 
-_OPENING = re.compile(r"[ \t]*(?:(?:为|是|叫|is|called)[ \t]*)?(?P<colon>[:=]?)[ \t]*[(\"'《<「]?[ \t]*")
+_OPENING = re.compile(r"[ \t]*(?:(?P<verb>为|是|叫|is|called)(?![a-z])[ \t]*)?(?P<colon>[:=]?)[ \t]*[(\"'《<「]?[ \t]*")
 _NEXT_CELL = re.compile(r"[ \t]*\n[ \t]*")
 _DOTTED = re.compile(rf"[{HAN}]{{1,10}}(?:[·•・‧∙⋅][{HAN}]{{1,10}}){{1,4}}")  # ethnic-minority names
 _SPACED = re.compile(rf"([{HAN}]) {{1,2}}([{HAN}])(?![{HAN}])")  # 张　三, as forms have it
@@ -27,6 +27,12 @@ _RUN = re.compile(rf"[{HAN}]{{1,16}}")
 _BREAK = re.compile(r"$|[\s,.。;:、()!?\"'\]}/|<>》」\[+&\-]|[0-9]")
 _SEX_THEN_AGE = re.compile(r"[男女](?=[,、 ]{0,2}\d{1,3} ?岁|[性,、 ]|$)")
 _WHO_THEN = re.compile(r"[,、 (:]{0,3}(?:[男女]|性别|\d{1,3} ?岁|先生|女士)|因")
+_OPENS_LINE = re.compile(r"(?:^|(?<=[\n。;]))[ \t]*(?=[a-z\u3400-\u9fff])")
+_SEX_BEHIND = re.compile(r"[,、 (]{1,3}(?:[男女]性?[,。、 )\d]|[男女]性?$|\d{1,3} ?岁)")
+_LATIN_SEX_BEHIND = re.compile(
+    r",? \(?(?:is an? \d{1,3}"
+    r"|(?:an? |aged )?\d{1,3}(?:[, ]*(?:m|f|y|yo|y/o|yrs?|years?|male|female)(?![a-z])|[- ]year))"
+)
 _WORD = r"[A-Z][A-Za-z\u00c0-\u024f]{0,24}(?:['’\-][A-Za-z\u00c0-\u024f]{1,24}){0,2}"
 _AGE_AFTER_LATIN = re.compile(r"[,( /]{0,3}(?:\d|(?:m|f|male|female|man|woman|aged?|dob|mrn)(?![a-z])|[男女])")
 _IN_DOTTED_NAMES = frozenset("尔克买提不里木自热西衣合汗吐再也祖次多")  # in Uyghur, Kazakh and Tibetan names
@@ -79,9 +85,10 @@ def _lists() -> _Lists:
     titles = any_of(gather(english, "titles"))
     every_title = any_of(gather(english, "titles") + gather(english, "staff_titles"))
     particles = any_of(gather(english, "particles"))
-    word = rf"(?:{_WORD}|[A-Z]\.)"
-    further = rf"(?:,?[ ]{{1,2}}(?:(?:{particles})[ ]){{0,2}}{word})"
-    latin = rf"(?:(?:{every_title})\b\.?[ ]{{1,2}})?(?P<name>{word}{further}{{0,3}})"
+    word = rf"(?:[A-Z]\.|{_WORD})"
+    further = rf"(?:[ ]{{1,2}}(?:(?:{particles})[ ]){{0,2}}{word})"
+    given = rf"(?:,[ ]{{1,2}}(?=[A-Z][A-Za-z]){_WORD})?"  # SMITH, John
+    latin = rf"(?:(?:{every_title})\b\.?[ ]{{1,2}})?(?P<name>{word}{given}{further}{{0,3}})"
     never = " ".join(text_of(LISTS, row, "never", "") for row in tables.rows(LISTS, english))
     beside = " ".join(text_of(LISTS, row, "never_beside", "") for row in tables.rows(LISTS, english))
     return _Lists(
@@ -125,7 +132,9 @@ def name_behind(folded: str, cased: str, at: int, mode: NameMode, shouted: bool)
             return found
     # what stands behind the colon of a name's label is a name; anything else must look like one
     sure = mode == "name" and colon
-    found = _chinese(folded, cased, start, strict=not sure) or _latin(folded, cased, start, mode, colon, shouted)
+    found = _chinese(folded, cased, start, strict=not sure) or _latin(
+        folded, cased, start, mode, colon or bool(opening["verb"]), shouted
+    )
     return found if found is None or sure or not _is_clinical(cased, found) else None
 
 
@@ -133,6 +142,25 @@ def _is_clinical(cased: str, span: Span) -> bool:
     """Whether what looks like a name begins with a clinical expression: 白蛋白, Heart Failure."""
     start, end = span
     return any(entity.span[0] == 0 for entity in find_entities(cased[start : end + _CONTEXT]))
+
+
+def names_before_sex(folded: str, cased: str) -> list[Span]:
+    """Names that open a line and have the sex or the age behind them: 张三，男，62岁; John Smith is a 62-year-old."""
+    lists, found = _lists(), []
+    for opening in _OPENS_LINE.finditer(folded):
+        start = opening.end()
+        if folded[start : start + 1] >= "\u3400":
+            run = _RUN.match(folded, start)
+            length = _shaped(folded, start, run.group()) if run else 0
+            span = (start, start + length) if length and _SEX_BEHIND.match(folded, start + length) else None
+        else:
+            name = lists.latin.match(cased, start)
+            span = _without_words(name, strong=False) if name else None
+            if span and not (_LATIN_SEX_BEHIND.match(folded, span[1]) and re.search("[a-z]", cased[slice(*span)])):
+                span = None
+        if span and not _is_clinical(cased, span):
+            found.append(span)
+    return found
 
 
 def titled_names(folded: str, cased: str) -> list[Span]:
@@ -167,6 +195,11 @@ def _chinese(folded: str, cased: str, start: int, strict: bool) -> Span | None:
     dotted = _DOTTED.match(cased, start)
     if dotted and not (strict and set(dotted.group()) & (lists.never - _IN_DOTTED_NAMES)):
         return dotted.span()
+    if strict and folded.startswith(",", start):  # 患者，张三，男
+        start += 1
+        run = _RUN.match(folded, start)
+        length = _shaped(folded, start, run.group()) if run else 0
+        return (start, start + length) if length and _SEX_BEHIND.match(folded, start + length) else None
     spaced = _SPACED.match(folded, start)
     if spaced and _surname_length(spaced[1]) and spaced[2] not in lists.never:
         return spaced.span()
@@ -240,8 +273,8 @@ def _without_words(name: re.Match[str], strong: bool) -> Span | None:
         kept = start + word.end()
     if kept == start or (not strong and " " not in name["name"][: kept - start]):
         return None
-    text = name["name"][: kept - start]
-    return start, kept - (len(text) - len(text.rstrip(" ,")))
+    text = name["name"][: kept - start].rstrip(" ,")
+    return start, start + len(text) - (2 if text.endswith(("'s", "’s")) else 0)
 
 
 def _latin(folded: str, cased: str, start: int, mode: NameMode, colon: bool, shouted: bool) -> Span | None:
@@ -261,8 +294,6 @@ def _latin(folded: str, cased: str, start: int, mode: NameMode, colon: bool, sho
         return (start, end) if _AFTER_LATIN.match(folded, end) or len(kept) < len(words) else None
     titled = name.start("name") > name.start()
     sure = titled or (mode == "name" and colon)
-    if mode == "name" and not colon:
-        return None
     if shouted and not colon and not titled:
         return None
     span = _without_words(name, strong=sure or colon)

@@ -18,11 +18,11 @@ _SEP = re.compile(
     r"\.?[ \t]*(?:号码|编号|号|码|no\.?(?![a-z])|number(?![a-z])|id(?![a-z])|#)?[ \t]*"
     r"(?P<colon>[:=#]|为|是|is(?![a-z]))?[ \t]*\(?[ \t]*"
 )
-_EDGE = r"(?![0-9a-z])"
+_EDGE = r"(?![0-9a-z*])"  # with stars it is masked already
 
 _MOBILE = (  # 138 1234 5678 with +86 or not, undivided or divided by spaces or hyphens as people do
     r"(?:\(?(?:\+|00)?86\)?[ \-]?)?"
-    r"1[3-9]\d(?:\d{8}|([ \-])\d{4}\1\d{4}|\d([ \-])\d{3}\2\d{4}|[ \-]\d{8}|([ \-])\d{3}\3\d{5})(?![0-9a-z]|\.\d|-\d)"
+    r"1[3-9]\d(?:\d{8}|([ .\-])\d{4}\1\d{4}|\d([ .\-])\d{3}\2\d{4}|[ \-]\d{8}|([ \-])\d{3}\3\d{5})(?![0-9a-z]|\.\d|-\d)"
 )
 _AREA = r"0(?:10|2\d|[3-9]\d{2})"
 _EXTENSION = r"(?:[ ]?(?:-|转|ext\.?)[ ]?\d{1,6})?"
@@ -38,6 +38,7 @@ _LABELLED_PHONE = tuple(map(re.compile, (_MOBILE, _LANDLINE, _ABROAD, _OTHER_PHO
 _BARE_PHONE = re.compile(
     rf"(?<![0-9a-z.\-])(?:{_MOBILE})"
     rf"|(?<![0-9a-z.\-])(?:{_AREA}-|\({_AREA}\)[ ]?)[2-9]\d{{6,7}}(?:-\d{{1,6}})?(?![0-9.])"
+    r"|(?<![0-9a-z.\-])07\d{3} \d{6}(?![0-9.])"
     rf"|(?<![0-9a-z])\(\d{{3}}\) ?\d{{3}}-\d{{4}}(?!\d)"
     rf"|(?<![0-9a-z]){_ABROAD}"
 )
@@ -67,7 +68,7 @@ _PROVINCES = (
     83,
 )
 
-_RECORD = re.compile(r"[a-z]{0,5}[\-./]?\d[0-9a-z]{0,23}(?:[\-/][0-9a-z]{1,10}){0,3}(?![0-9a-z%])")
+_RECORD = re.compile(r"[a-z]{0,5}[\-./]?\d[0-9a-z]{0,23}(?:[\-/][0-9a-z]{1,10}){0,3}(?![0-9a-z%*])")
 _ACCOUNT = re.compile(rf"(?:[a-z][0-9a-z_\-]{{4,19}}|\d{{5,12}}){_EDGE}")
 _EMAIL_NAME = re.compile(r"[a-z0-9._%+\-]{1,64}$")
 _EMAIL_HOST = re.compile(r"[a-z0-9\-]{1,63}(?:\.[a-z0-9\-]{1,63}){1,4}")
@@ -107,7 +108,8 @@ def value_behind(kind: IdentifierKind, folded: str, at: int) -> Span | None:
         born = _BIRTH.match(folded, start)
         return born.span("date") if born else None
     if kind == "phone":
-        return _first(_LABELLED_PHONE, folded, start, 7, 15)
+        bracket = start - (folded[start - 1] == "(")  # (010) 6525 1234
+        return _first(_LABELLED_PHONE, folded, bracket, 7, 15) or _first(_LABELLED_PHONE, folded, start, 7, 15)
     if kind == "id_number":
         return _first(_LABELLED_ID, folded, start, 4, 40)
     if kind == "record_number":

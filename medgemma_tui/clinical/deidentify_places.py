@@ -27,6 +27,7 @@ _TAIL_NUMBER = re.compile(r"[ \-]?\d{1,4}(?:-\d{1,4}){0,3}(?![\d/.%岁]| ?[a-z])
 _STREET_NUMBER = re.compile(
     rf"(?:路|街|大道|巷|弄|胡同|里|村|庄|小区|花园|家园|公寓|新村|苑)[0-9]{{1,5}}(?:-[0-9]{{1,4}})?(?:号|弄|栋|幢|座)"
     rf"|(?:镇|乡|街道){_SIGN}{{1,6}}?(?:村|社区)(?!医|卫)"
+    rf"|(?<=[\u3400-\u9fff])[市县]{_SIGN}{{1,5}}?[区县市]{_SIGN}{{1,5}}?(?:镇|乡|街道)(?![\u3400-\u9fff]{{0,6}}[医卫])"
 )
 _BEFORE = re.compile(rf"(?:{_SIGN}{{1,6}}?(?:{_ADMIN}|街道|镇|乡|村)){{0,5}}{_SIGN}{{1,6}}")
 _WINDOW = 26
@@ -42,10 +43,12 @@ _PATIENT_AGAIN = re.compile(  # behind an address the text speaks of the patient
 _POSTCODE = re.compile(r"\d{5,6}(?:-\d{4})?(?!\d)|[a-z]{1,2}\d[0-9a-z]? ?\d[a-z]{2}(?![a-z0-9])")
 _ENGLISH_STREET = re.compile(
     r"(?<![\w.])\d{1,5}[A-Za-z]? (?:[NSEW]\.? )?(?:[A-Z][a-z'’]{1,20} ){1,3}"
-    r"(?:Street|St\.?|Road|Rd\.?|Avenue|Ave\.?|Lane|Ln\.?|Drive|Boulevard|Blvd\.?|Crescent|Terrace|Close|Square)(?![A-Za-z])"
+    r"(?:Street|St\.?|Road|Rd\.?|Avenue|Ave\.?|Lane|Ln\.?|Drive|Boulevard|Blvd\.?|Crescent|Terrace|Close|Square)"
+    r"(?![A-Za-z])"
     r"(?! ?(?:elevation|depression|segment|change|deviation|follow))"
     r"(?:,? (?:Apt|Apartment|Flat|Unit|Suite)\.? ?#?[0-9A-Za-z]{1,5})?"
-    r"(?:, (?:[A-Z][a-z]{1,20} ?){1,3}(?:,? [A-Z]{2})?(?:,? \d{5}(?:-\d{4})?|,? [A-Z]{1,2}\d[0-9A-Z]? ?\d[A-Z]{2})?)?"
+    r"(?:, [A-Z][a-z]{1,20}(?: [A-Z][a-z]{1,20}){0,2}(?:,? [A-Z]{2}(?![A-Za-z0-9]))?"
+    r"(?:,? \d{5}(?:-\d{4})?|,? [A-Z]{1,2}\d[0-9A-Z]? ?\d[A-Z]{2})?)?"
 )
 
 
@@ -131,8 +134,6 @@ def addresses_by_shape(folded: str, cased: str) -> list[Span]:
             done = span[1]
     for anchor in _STREET_NUMBER.finditer(folded):
         if any(start <= anchor.start() < end for start, end in found[-1:]):
-            continue
-        if anchor.group()[0] in "镇乡街" and "村" not in anchor.group() and "社区" not in anchor.group():
             continue
         start = _start_before(folded, anchor.start())
         road = folded[max(0, anchor.start() - 1) : anchor.start() + 1]
