@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from medgemma_tui.clinical import tables
 from medgemma_tui.clinical.findings import Span
 from medgemma_tui.clinical.rowfields import pattern_of, texts_of
+from medgemma_tui.clinical.textform import fold
 from medgemma_tui.clinical.wording import Hit, between_words
 
 _YEAR = (
@@ -25,8 +26,9 @@ _TITLE_BEHIND = re.compile(
 )
 _TITLE_BEFORE = re.compile(rf"(?<![\d.])(?P<year>{_YEARS})[^\s。;,、!?\n《》()]{{0,24}}$")
 _TITLE_START = re.compile(r"[\u4e00-\u9fffa-z0-9-]{1,28}$")
-_LEAD_IN = re.compile(r".*(?:按照|根据|依据|参照|参考|遵循|来自|引自|采用|见|按|据|与|和|及|的)(?=[\u4e00-\u9fffa-z])")
+_LEAD_IN = re.compile(r".*(?:按照|根据|依据|参照|参考|遵循|来自|引自|采用|见|按|据)(?=[\u4e00-\u9fffa-z])")
 _BOOK = re.compile(r"《(?P<title>[^《》\n]{2,60})》")
+_WHAT_IT_IS = re.compile(r"(?:guidelines?|standards|consensus|statement)(?![a-z])|指南|共识|声明|规范")
 _SENTENCE = re.compile(r"\.\s")
 
 
@@ -44,9 +46,11 @@ def guidelines(folded: str, hits: Sequence[Hit]) -> list[Span]:
 
 def evidence(text: str, folded: str) -> list[Span]:
     """Where a class of recommendation, a level of evidence or a kind of study is stated; the longest at each place."""
-    known = _evidence()
-    found = [match.span() for pattern in known.folded for match in pattern.finditer(folded)]
-    found += [match.span() for pattern in known.exact for match in pattern.finditer(text)]
+    found: list[Span] = []
+    for row in _evidence():
+        if any(word in folded for word in row.needs):
+            found += [match.span() for pattern in row.folded for match in pattern.finditer(folded)]
+            found += [match.span() for pattern in row.exact for match in pattern.finditer(text)]
     made: list[Span] = []
     for start, end in sorted(found, key=lambda each: (each[0], -each[1])):
         if end > start and (not made or start >= made[-1][1]):
@@ -56,17 +60,21 @@ def evidence(text: str, folded: str) -> list[Span]:
 
 @dataclass(frozen=True, slots=True)
 class _Evidence:
+    needs: tuple[str, ...]
     folded: tuple[re.Pattern[str], ...]
     exact: tuple[re.Pattern[str], ...]
 
 
 @tables.compiled
-def _evidence() -> _Evidence:
-    made: dict[str, list[re.Pattern[str]]] = {"patterns": [], "exact": []}
+def _evidence() -> tuple[_Evidence, ...]:
+    def patterns(row: tables.Row, key: str) -> tuple[re.Pattern[str], ...]:
+        return tuple(pattern_of("guidelines", expression) for expression in texts_of("guidelines", row, key))
+
+    made = []
     for row in tables.rows("guidelines", "evidence"):
-        for key, found in made.items():
-            found += [pattern_of("guidelines", expression) for expression in texts_of("guidelines", row, key)]
-    return _Evidence(tuple(made["patterns"]), tuple(made["exact"]))
+        needs = tuple(map(fold, texts_of("guidelines", row, "needs"))) or ("",)
+        made.append(_Evidence(needs, patterns(row, "patterns"), patterns(row, "exact")))
+    return tuple(made)
 
 
 @tables.compiled
@@ -85,15 +93,18 @@ def _bodies(folded: str, hits: Sequence[Hit]) -> Iterator[Span]:
     bodies = [hit for hit in hits if hit.has("body")]
     while at < len(bodies):
         start, end = bodies[at].start, bodies[at].end
+        first = last = at
         at += 1
         while at < len(bodies) and bodies[at].start - end <= 5 and _JOINED.fullmatch(folded, end, bodies[at].start):
-            end = bodies[at].end
+            end, last = bodies[at].end, at
             at += 1
         before = _BEFORE.search(folded, max(0, start - 16), start)
+        behind = _BEHIND.match(folded, end)
         if before is not None:
+            if last > first and behind is not None and _NEAR.fullmatch(behind["between"]):
+                at, end = first + 1, bodies[first].end  # 2023 ADA、ESC 2023 are two
             yield before.start("year"), _with_title(folded, end)
             continue
-        behind = _BEHIND.match(folded, end)
         if behind is not None and _may_stand_between(behind["between"]):
             yield start, _closed(folded, behind.start("between"), behind.end())
 
@@ -106,7 +117,7 @@ def _may_stand_between(text: str) -> bool:
 
 def _with_title(folded: str, end: int) -> int:
     """2023 ADA Standards of Care, 2023年ESC指南: with the word that says what it is where it is near."""
-    word = _between().search(folded, end, min(len(folded), end + 30))
+    word = _WHAT_IT_IS.search(folded, end, min(len(folded), end + 30))
     gap = folded[end : word.start()] if word else ""
     return word.end() if word and not re.search(r"[。;!?\n,(:]|\.\s", gap) else end
 
@@ -142,7 +153,7 @@ def _titles(folded: str, hits: Sequence[Hit]) -> Iterator[Span]:
         before = None if behind else _TITLE_BEFORE.search(folded, max(0, hit.start - 34), hit.start)
         if behind is not None:
             yield start, _closed(folded, hit.end, behind.end())
-        elif before is not None:
+        elif before is not None and folded[hit.start - 1] != "的":
             yield min(start, before.start("year")), hit.end
 
 

@@ -27,7 +27,8 @@ _VALUE_IN_WORD = re.compile(r"[a-z]{1,6}(\d+(?:\.\d+)?)")
 _POWER = re.compile(r" ?[x*] ?(?:10(?:\^ ?\d{1,2}|[⁰¹²³⁴-⁹]{1,2})|e\d{1,2}) ?(?P<per>/ ?(?:l|ul|μl|ml|升))?")
 _LINE_NUMBER = re.compile(
     r"^ {0,3}#{1,6} {0,3}(?P<heading>\d{1,3})(?!\d)"
-    r"|^[ \t>]{0,20}(?:\| {0,4})?(?:[-*+] {1,4})?[*_]{0,2}\(?(?P<item>\d{1,3})(?=[.)、](?!\d)|[*_]{0,2} {0,4}\|)",
+    r"|^[ \t>]{0,20}(?:\| {0,4})?(?:[-*+] {1,4})?[*_]{0,2}\(?(?P<item>\d{1,3})(?=[.)、](?!\d)|[*_]{0,2} {0,4}\|)"
+    r"|(?<=[。;:]) ?(?P<inline>\d{1,2})[.)、](?=\D)",
     re.MULTILINE,
 )
 _ZH_DIGITS: Final = {
@@ -156,7 +157,7 @@ def _unit(folded: str, at: int) -> tuple[str, int]:
     for length in known.lengths.get(folded[at : at + 1], ()):
         end = at + length
         unit = known.forms.get(folded[at:end])
-        if unit is None or end > len(folded):
+        if unit is None or end > len(folded) or folded[end : end + 1] in ("²", "³"):
             continue
         goes_on = folded[end - 1].isascii() and folded[end - 1].isalpha() and "a" <= folded[end : end + 1] <= "z"
         if not goes_on or length > 1:  # 20mgqd: two letters are enough
@@ -189,12 +190,12 @@ def _given(folded: str) -> Iterator[tuple[tuple[float, ...], str]]:
 
 def _no_value(folded: str, figures: Figures) -> bool:
     start, end = figures.span[0], figures.end_of_numbers
-    if figures.unit in ("", "year") and any(_is_year(value) for value in figures.values):
+    if figures.unit in ("", "year") and any(is_year(value) for value in figures.values):
         return True
-    if figures.unit:
-        return folded[max(0, start - 3) : start].endswith("第")
     if folded[max(0, start - 1) : start] == "/" and folded[start:end] == "1.73":
         return True
+    if figures.unit:
+        return folded[max(0, start - 1) : start] == "第"
     if max(figures.values) > 20 or any(value % 1 for value in figures.values):
         return False
     bracketed = folded[max(0, start - 1) : start] + folded[end : end + 1]
@@ -204,7 +205,8 @@ def _no_value(folded: str, figures: Figures) -> bool:
     return bool(known.behind.match(folded, end) or known.before.search(folded, max(0, start - 14), start))
 
 
-def _is_year(value: float) -> bool:
+def is_year(value: float) -> bool:
+    """Whether a number without a unit is read as a year."""
     return 1900 <= value < 2100 and value % 1 == 0
 
 

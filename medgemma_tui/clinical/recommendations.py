@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from bisect import bisect_left
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import groupby
 
 from medgemma_tui.clinical.figures import find
 from medgemma_tui.clinical.findings import Span
@@ -33,7 +35,7 @@ class Led:
         return found
 
     def jumps_in_answer(self, folded: str, hits: Sequence[Hit], advised: Sequence[Span]) -> list[Span]:
-        """The jumps of the answer, each action once. ``advised``: what stands under its headings for recommendations."""
+        """The jumps of the answer, each action once. ``advised``: its parts with recommendations."""
         found: list[Span] = []
         starts = [hit.start for hit in hits]
         for start, end in _sentences(folded):
@@ -56,39 +58,56 @@ class Led:
             within = hits[bisect_left(starts, begin) : bisect_left(starts, end)]
             if not any(hit.has("action", "drug") for hit in within):
                 continue
-            jump = self._jump(folded, (begin, end), within, plain=plain, doses=doses)
-            if jump is not None:
-                self._name(within)
-                yield jump
+            advised = list(_advised(folded, (begin, end), within, plain=plain, doses=doses))
+            for _clause, group in groupby(advised, key=lambda each: each.clause):
+                same = list(group)
+                if not any(self._is_led(each.id) for each in same):
+                    yield min(each.start for each in same), max(each.end for each in same)
+            self._named.update(each.id for each in advised)
 
-    def _jump(self, folded: str, span: Span, hits: Sequence[Hit], *, plain: bool, doses: bool) -> Span | None:
-        """The jump of one sentence: from the word that recommends to the last of what it recommends."""
-        cue: Hit | None = None
-        avoided: Hit | None = None
-        advised: list[Span] = []
-        for at, hit in enumerate(hits):
-            if hit.has("avoid"):
-                avoided, cue = hit, None
-            elif hit.has("recommend"):
-                cue, avoided = hit, None if avoided is None or _pause(folded, avoided.end, hit.start) else avoided
-            id_ = hit.id_of("action", "drug")
-            if id_ is None or (avoided is not None and not _pause(folded, avoided.end, hit.start)):
-                continue
-            by_cue = cue is not None and hit.start - cue.end <= _AHEAD
-            behind = next((other for other in hits[at + 1 :] if other.has("recommend_after", "avoid_after")), None)
-            near = behind is not None and behind.start - hit.end <= _BEHIND
-            if near and behind is not None and behind.has("avoid_after"):
-                continue
-            by_dose = doses and hit.has("drug") and _dosed(folded, hit, span[1])
-            if not (by_cue or near or by_dose or plain):
-                continue
-            if self._is_led(id_):
-                return None
+
+@dataclass(frozen=True, slots=True)
+class _Advised:
+    """A drug or procedure that is recommended, from the word that recommends it on; ``clause``: its comma's number."""
+
+    id: str
+    start: int
+    end: int
+    clause: int
+
+
+def _advised(folded: str, span: Span, hits: Sequence[Hit], *, plain: bool, doses: bool) -> Iterator[_Advised]:
+    """What one sentence recommends. ``plain``: whatever it names; ``doses``: also a drug with a dose."""
+    cue: Hit | None = None
+    avoided: Hit | None = None
+    last = span[0]  # where the last advised one ends: a list goes on across its commas
+    for at, hit in enumerate(hits):
+        if hit.has("asks"):
+            return
+        if hit.has("avoid"):
+            avoided, cue = hit, None
+        elif hit.has("recommend"):
+            cue = hit
+            if avoided is not None and _pause(folded, avoided.end, hit.start):
+                avoided = None
+        id_ = hit.id_of("action", "drug")
+        if id_ is None or (avoided is not None and not _pause(folded, avoided.end, hit.start)):
+            continue
+        by_cue = cue is not None and hit.start - max(cue.end, last) <= _AHEAD
+        by_cue = by_cue and cue is not None and not (last < cue.end and _comma(folded, cue.end, hit.start))
+        behind = next((other for other in hits[at + 1 : at + 6] if other.has("recommend_after", "avoid_after")), None)
+        if behind is not None and behind.start - hit.end > _BEHIND:
+            behind = None
+        if behind is not None and behind.has("avoid_after"):
+            continue
+        by_dose = doses and hit.has("drug") and _dosed(folded, hit, span[1])
+        if by_cue or behind is not None or by_dose or plain:
             start = cue.start if by_cue and cue is not None else hit.start
-            advised.append((start, behind.end if near and behind is not None else hit.end))
-        if not advised:
-            return None
-        return min(start for start, _end in advised), max(end for _start, end in advised)
+            end = behind.end if behind is not None else hit.end
+            if last > start:
+                start = hit.start
+            last = end
+            yield _Advised(id_, start, end, folded.count(",", span[0], hit.start))
 
 
 def _sentences(folded: str, start: int = 0, end: int | None = None) -> Iterator[Span]:
@@ -100,6 +119,10 @@ def _sentences(folded: str, start: int = 0, end: int | None = None) -> Iterator[
         at = stop.end()
     if end > at:
         yield at, end
+
+
+def _comma(folded: str, start: int, end: int) -> bool:
+    return folded.find(",", start, end) >= 0
 
 
 def _pause(folded: str, start: int, end: int) -> bool:

@@ -5,11 +5,12 @@ Each mark says what was found, never that something is right or wrong:
 - ``guideline``: a body or a titled guideline with its year.
 - ``evidence_level``: a class of recommendation, a level of evidence, or a kind of study.
 - ``hedge``: a hedging word in a step (or a part of the answer) that cites no guideline and states no evidence.
-- ``jump``: a recommendation that nothing before it leads to. It is a sentence that recommends (by its words, by a drug
-  with a dose in the answer, or by standing under the answer's heading for recommendations) a drug or a procedure of
-  the lists, of which neither the question nor an earlier step names any, nor its group or a member of it. A step that
-  gives a reason, cites a guideline or states evidence leads to its own recommendation. Advice against something, a
-  condition, or what the patient takes already is none.
+- ``jump``: a recommendation that nothing before it leads to. A clause recommends a drug or a procedure of the lists by
+  its words (建议, give, is indicated); in the answer also by a drug with a dose, or by standing under the heading for
+  recommendations. It is a jump where neither the question nor an earlier step (nor, in the answer, an earlier clause)
+  names any of what it recommends, nor a group that it belongs to, nor a member of it. A step that gives a reason,
+  cites a guideline or states evidence leads to its own recommendation. Advice against something, a condition, or what
+  the patient takes already recommends nothing.
 - ``method_missing``: the first use of a term whose value depends on its method, without the method in the same step
   (or in the answer), in an earlier one or in the question. Once a term.
 - ``unsupported_number``: a number of the answer that neither the question nor the trace has (see ``figures``).
@@ -64,7 +65,8 @@ def review(question: str, reasoning: str, answer: str) -> Review:
     for span in spans:
         for bare in methods.missing(trace.folded, trace.within(span)):
             _put(marks, spans, reasoning, "method_missing", bare)
-    advised = [part.span for part in sections.parts(answer) if part.id == "recommendation"]
+    parts = sections.parts(answer)
+    advised = [part.span for part in parts if part.id == "recommendation"]
     sources = _sourced(reply)
     answer_marks = [
         *_answer_sources(reply, sources),
@@ -75,7 +77,7 @@ def review(question: str, reasoning: str, answer: str) -> Review:
     return Review(
         tuple(Step(step.text, step.span, _ordered(each)) for step, each in zip(found, marks, strict=True)),
         _ordered(answer_marks),
-        sections.check(answer),
+        sections.summary(parts),
     )
 
 
@@ -159,7 +161,7 @@ def _used(folded: str, hit: Hit, when: wording.When) -> bool:
     end = min(len(folded), hit.end + _NEAR)
     stop = _CLAUSE_END.search(folded, hit.end, end)
     value = next(figures.find(folded[hit.end : stop.start() if stop else end]), None)
-    if value is None:
+    if value is None or (not value.unit and any(map(figures.is_year, value.values))):
         return False
     before, behind = hit.end + value.span[0], hit.end + value.span[1]
     bound = _BOUND.search(folded, hit.end, before) or _BOUND_BEHIND.match(folded, behind)

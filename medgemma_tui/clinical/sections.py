@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final, Literal, get_args
 
@@ -32,6 +32,7 @@ _ATX = re.compile(rf" {{0,3}}(?P<level>#{{1,6}}) {{0,4}}(?:[*_]{{2}})?(?:{_NUMBE
 _LINE = re.compile(
     rf"[ \t]{{0,12}}(?:[-*+] {{1,4}}|> ?)?(?P<bold>[*_]{{2}})?(?:{_NUMBER} {{0,4}})?(?P<late>[*_]{{2}})?(?P<rest>\S.*)"
 )
+_MAY_BEGIN = re.compile(r" {0,3}#|.{0,60}?(?::|\*\*|__)")  # a long line is a heading only with one of these
 _FENCE = re.compile(r"[ ]{0,3}(?:```|~~~)")
 _AFTER_TITLE = re.compile(
     r"[ \t]*(?:\([^()]{0,40}\))?[ \t]*(?:[*_]{2})?[ \t]*(?:\([^()]{0,40}\))?[ \t]*(?P<colon>:|-(?= ))?"
@@ -72,7 +73,12 @@ def wanted(mode: SectionMode, analysis: Analysis) -> bool:
 
 def check(answer: str) -> SectionCheck:
     """Which of the four parts an answer has; a heading with nothing under it is missing. Never raises on any text."""
-    order = [part.id for part in parts(answer) if part.filled]
+    return summary(parts(answer))
+
+
+def summary(found: Sequence[Part]) -> SectionCheck:
+    """The same from the parts that have been found."""
+    order = [part.id for part in found if part.filled]
     first = list(dict.fromkeys(order))
     present = tuple(id_ for id_ in _IDS if id_ in first)
     return SectionCheck(present, tuple(id_ for id_ in _IDS if id_ not in first), tuple(first) == present)
@@ -82,8 +88,10 @@ def parts(answer: str) -> tuple[Part, ...]:
     """The parts of an answer as they stand in it. Headings in code blocks are none."""
     found: list[tuple[SectionId, int, int, int, int]] = []  # id, start and end of the heading, level, place in borders
     borders: list[tuple[int, int]] = []  # start and level of every heading; each of ours ends what is before it
-    for start, line in _lines_outside_code(answer):
-        folded = fold(line[:_LINE_HEAD])
+    for start, line in _lines_outside_code(fold(answer)):
+        folded = line[:_LINE_HEAD]
+        if len(line) > _LONGEST and not _MAY_BEGIN.match(folded):
+            continue
         heading = _heading(folded)
         if heading is not None:
             id_, length, level = heading

@@ -10,7 +10,7 @@ from medgemma_tui.clinical.lexicon import Lexicon
 from medgemma_tui.clinical.rowfields import choice_of, text_of, texts_of
 from medgemma_tui.clinical.textform import fold
 
-CueRole = Literal["recommend", "recommend_after", "avoid", "avoid_after", "reason", "ignore"]
+CueRole = Literal["recommend", "recommend_after", "avoid", "avoid_after", "asks", "reason", "ignore"]
 Role = Literal["body", "title", "hedge", "action", "drug", "term", "method", CueRole]
 When = Literal["mention", "value", "measured"]
 

@@ -64,10 +64,21 @@ def test_a_chain_that_does_not_hold_is_none(labels: tuple[str, ...]) -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["", "斑块破裂 → 血栓", "[]", '["斑块破裂","血栓"]', '{"chain":"斑块破裂"}', '{"chain":["斑块破裂",1]}',
-     '{"chain":["斑块破裂"', '{"chain":["斑块破裂","血栓"],"more":1}', "[" * 100_000,
-     '{"chain":[["斑块破裂"],"血栓"]}', "1" * 5000, "NaN"],
-)  # fmt: skip
+    [
+        "",
+        "斑块破裂 → 血栓",
+        "[]",
+        '["斑块破裂","血栓"]',
+        '{"chain":"斑块破裂"}',
+        '{"chain":["斑块破裂",1]}',
+        '{"chain":["斑块破裂"',
+        '{"chain":["斑块破裂","血栓"],"more":1}',
+        "[" * 100_000,
+        '{"chain":[["斑块破裂"],"血栓"]}',
+        "1" * 5000,
+        "NaN",
+    ],
+)
 def test_what_is_not_of_the_form_is_none(text: str) -> None:
     assert causal.parse(text, STEMI) is None
 
@@ -167,9 +178,35 @@ def test_a_site_adds_its_own_words(tmp_path: Path) -> None:
 
 
 _PIECES = st.sampled_from(
-    ["## 机制\n", "斑块", "破裂", "导致", "，", "。", "→", "->", "\n", "因", "的", "引起", "**", "（x）", "leads to ",
-     "plaque ", "due to ", "ischaemia", ". ", "、", "所致", "由", "这", "↓", "- ", "1. "]
-)  # fmt: skip
+    [
+        "## 机制\n",
+        "斑块",
+        "破裂",
+        "导致",
+        "，",
+        "。",
+        "→",
+        "->",
+        "\n",
+        "因",
+        "的",
+        "引起",
+        "**",
+        "（x）",
+        "leads to ",
+        "plaque ",
+        "due to ",
+        "ischaemia",
+        ". ",
+        "、",
+        "所致",
+        "由",
+        "这",
+        "↓",
+        "- ",
+        "1. ",
+    ]
+)
 
 
 @settings(max_examples=200)
@@ -196,7 +233,7 @@ def test_any_reply_to_any_answer_is_judged(text: str, answer: str) -> None:
 @pytest.mark.parametrize("piece", ["→", "导致", "a leads to ", "（", "由", ",", "的", "->\n", "1. ", "ab ", "、x导致"])
 def test_hostile_answers_take_no_long_time(piece: str) -> None:
     answer = "## 机制\n" + (piece * 100_000)[:100_000]
-    started = time.perf_counter()
+    started = time.process_time()
     causal.chain_from_answer(answer)
     causal.parse(reply("斑块破裂", "ab", "x导致x", "leads to"), answer)
-    assert time.perf_counter() - started < 2
+    assert time.process_time() - started < 2

@@ -164,6 +164,6 @@ def test_present_and_missing_are_always_the_four(answer: str) -> None:
 @pytest.mark.parametrize("piece", ["## 定义\n", "# x\n", " ", "**", "(", "1. ", "定义", "- ", "```\n"])
 def test_hostile_text_takes_no_long_time(piece: str) -> None:
     text = (piece * 100_000)[:100_000]
-    started = time.perf_counter()
+    started = time.process_time()
     sections.check(text)
-    assert time.perf_counter() - started < 2
+    assert time.process_time() - started < 2
