@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 
 from medgemma_tui import site_lists
-from medgemma_tui.clinical import abbreviations, analysis, causal, review, tables
+from medgemma_tui.clinical import tables
 from medgemma_tui.settings import Settings, SettingsError
 
 # Some lists are read when a text first needs them: this text needs each.
@@ -24,14 +24,22 @@ def use_lists(settings: Settings) -> None:
     tables.use_site_directory(directory)
     try:
         if directory is not None and _holds_something(directory):
-            analysis.analyze(_SAMPLE)
-            review.review(_SAMPLE, _SAMPLE, _SAMPLE)
-            abbreviations.expansions(_SAMPLE, "zh")
-            causal.chain_from_answer(f"## 机制\n{_SAMPLE}")
+            _read_all()
     except tables.TableError as error:
         raise SettingsError(error.path, [error.problem]) from None
     except OSError as error:
         raise SettingsError(str(error.filename or directory), [f"cannot be read: {error.strerror}"]) from None
+
+
+def _read_all() -> None:
+    # here, since a screen without lists of the site's own starts sooner without them
+    from medgemma_tui.clinical import abbreviations, analysis, causal, filler, review
+
+    analysis.analyze(_SAMPLE)
+    review.review(_SAMPLE, _SAMPLE, _SAMPLE)
+    abbreviations.expansions(_SAMPLE, "zh")
+    causal.chain_from_answer(f"## 机制\n{_SAMPLE}")
+    filler.find_filler(_SAMPLE)
 
 
 def _holds_something(directory: Path) -> bool:
