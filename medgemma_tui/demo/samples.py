@@ -103,11 +103,13 @@ class SampleMaker:
         if asked.chain:
             turns.append(asked.turn)
         prefix = self._system(asked, mixture, must_have_card=len(before) < len(asked.before))
+        headed = self.random.random() < mixture.headed
+        headed_before = 0.6 if headed else mixture.headed / 5  # it is a setting, and may be changed on the way
         for turn in turns:
             self._user(ids, learn, prefix + self._as_typed(turn, mixture))
             prefix = ""
             self._model(ids, learn)
-            answer, learned = self._answer(turn, headed=self.random.random() < mixture.headed / 3)
+            answer, learned = self._answer(turn, headed=self.random.random() < headed_before)
             # Not the answer's first token: a fresh reply begins with a trace instead.
             self._add(ids, learn, (*answer, self._marks[TURN_CLOSE]), [False, *learned[1:], True])
             self._add(ids, learn, self._encode("\n"), [False])
@@ -119,7 +121,7 @@ class SampleMaker:
         else:
             self._user(ids, learn, prefix + self._as_typed(asked.turn, mixture))
             self._model(ids, learn)
-            self._reply(ids, learn, asked.turn, mixture)
+            self._reply(ids, learn, asked.turn, mixture, headed=headed)
         return Sample(tuple(ids), tuple(learn), place)
 
     def _before(self, asked: Place) -> Sequence[Turn]:
@@ -205,10 +207,10 @@ class SampleMaker:
         ids = [*self._encode(prompts.under_headings(turn))]
         return ids, [False] * forced + [True] * (len(ids) - forced)
 
-    def _reply(self, ids: list[int], learn: list[bool], turn: Turn, mixture: Mixture) -> None:
+    def _reply(self, ids: list[int], learn: list[bool], turn: Turn, mixture: Mixture, *, headed: bool) -> None:
         rng = self.random
         trace = [self._marks[TRACE_OPEN], *self._encode("thought\n"), *self._encode(turn.reasoning)]
-        answer, learned = self._answer(turn, headed=rng.random() < mixture.headed)
+        answer, learned = self._answer(turn, headed=headed)
         written = [*learned, True]
         answer.append(self._marks[TURN_CLOSE])
         close = self._marks[TRACE_CLOSE]

@@ -1,20 +1,33 @@
-"""Every question of the corpus, through the real gateway and worker in 4-bit: trace and answer word for word."""
+"""Every question of the corpus, through the real gateway and worker in 4-bit: trace and answer word for word.
+
+Asked as the program asks: with the line of standard terms, the patient card, and the headings of a sectioned answer.
+"""
 
 from __future__ import annotations
 
 import asyncio
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
 import pytest
 
 from medgemma_tui import instructions
+from medgemma_tui.asking import prepare
 from medgemma_tui.client import Client
+from medgemma_tui.clinical import budget, causal, sections
+from medgemma_tui.clinical.card import card_text
+from medgemma_tui.clinical.findings import Language
+from medgemma_tui.clinical.sections import SectionMode
 from medgemma_tui.demo import corpus
-from medgemma_tui.protocol import ChatCompletion, ChatMessage, ChatRequest
+from medgemma_tui.demo.prompts import chain_reply, pinned, under_headings
+from medgemma_tui.protocol import ChatCompletion, ChatMessage, ChatRequest, TokenizeRequest
 from medgemma_tui.settings import Settings
+from medgemma_tui.tui import teaching
 
 pytestmark = [pytest.mark.engine, pytest.mark.e2e]
+
+WINDOW = 2048
 
 
 class Gateway(Protocol):
@@ -23,37 +36,145 @@ class Gateway(Protocol):
     socket: Path
 
 
-async def _converse(client: Client, entry: corpus.Entry, system: str) -> list[str]:
-    """Ask an entry's turns in order; returns what differs from the corpus."""
-    wrong: list[str] = []
-    messages = [ChatMessage(role="system", content=system)] if system else []
-    for number, turn in enumerate(entry.turns, start=1):
-        messages.append(ChatMessage(role="user", content=turn.question))
-        reply: ChatCompletion = await client.chat(ChatRequest(messages=messages, wait=True, max_tokens=1024))
+@dataclass
+class Talk:
+    """A conversation as the program holds it: a screen in a language (None: no screen, the question alone)."""
+
+    client: Client
+    lang: Language | None
+    mode: SectionMode
+    card: str = ""
+    history: list[tuple[str, str]] = field(default_factory=list)
+
+    def system(self) -> list[ChatMessage]:
+        """Instructions and card."""
+        told = instructions.load(Settings(), self.lang) if self.lang else ""
+        text = "\n\n".join(part for part in (told, pinned(self.card) if self.card else "") if part)
+        return [ChatMessage(role="system", content=text)] if text else []
+
+    def messages(self) -> list[ChatMessage]:
+        """What stands before the next question."""
+        told = self.system()
+        for question, answer in self.history:
+            told += [ChatMessage(role="user", content=question), ChatMessage(role="assistant", content=answer)]
+        return told
+
+    async def ask(self, turn: corpus.Turn, question: str) -> list[str]:
+        """Ask one turn; returns what differs from what was taught. The first answered turn makes the card."""
+        asked = prepare(question, lang=self.lang or "zh", sections=self.mode)
+        prompt = asked.prompt if self.lang else question
+        reply: ChatCompletion = await self.client.chat(
+            ChatRequest(
+                messages=[*self.messages(), ChatMessage(role="user", content=prompt)],
+                sections=asked.sections,
+                wait=True,
+                max_tokens=WINDOW // 2,
+            )
+        )
         choice = reply.choices[0]
-        if (choice.message.reasoning or "").strip() != turn.reasoning:
-            wrong.append(f"{entry.id} turn {number}: trace: {choice.message.reasoning!r}")
-        if (choice.message.content or "").strip() != turn.answer:
-            wrong.append(f"{entry.id} turn {number}: answer: {choice.message.content!r}")
+        taught = under_headings(turn) if asked.sections else turn.answer
+        answer, trace = (choice.message.content or "").strip(), (choice.message.reasoning or "").strip()
+        wrong = []
+        if trace != turn.reasoning:
+            wrong.append(f"{question[:40]}: trace: {trace!r}")
+        if answer != taught:
+            wrong.append(f"{question[:40]}: answer: {answer!r}")
         if choice.finish_reason != "stop":
-            wrong.append(f"{entry.id} turn {number}: finish_reason {choice.finish_reason}")
-        messages.append(ChatMessage(role="assistant", content=turn.answer))
+            wrong.append(f"{question[:40]}: finish_reason {choice.finish_reason}")
+        self.history.append((prompt, answer))
+        if self.lang and not self.card:
+            self.card = card_text(question, asked.analysis, self.lang)
+        return wrong
+
+
+async def _converse(client: Client, entry: corpus.Entry, lang: Language | None, mode: SectionMode) -> list[str]:
+    talk = Talk(client, lang, mode)
+    wrong = []
+    for number, turn in enumerate(entry.turns, start=1):
+        wrong += [f"{entry.id} turn {number}: {line}" for line in await talk.ask(turn, turn.question)]
     return wrong
 
 
-@pytest.mark.parametrize("language", ["zh", "en", None])
-async def test_every_corpus_question_is_answered_word_for_word(gateway: Gateway, language: str | None) -> None:
-    system = instructions.load(Settings(), language) if language else ""  # type: ignore[arg-type]
+async def _all(gateway: Gateway, lang: Language | None, mode: SectionMode) -> list[str]:
     places = asyncio.Semaphore(12)  # eight are answered at once, and the queue holds 32
 
     async def one(entry: corpus.Entry) -> list[str]:
         async with places:
-            return await _converse(client, entry, system)
+            return await _converse(client, entry, lang, mode)
 
     async with Client(gateway.socket) as client:
         results = await asyncio.gather(*(one(entry) for entry in corpus.entries()))
-    wrong = [line for lines in results for line in lines]
+    return [line for lines in results for line in lines]
+
+
+@pytest.mark.parametrize(("lang", "mode"), [("zh", "auto"), ("en", "auto"), ("zh", "always"), (None, "off")])
+async def test_every_corpus_question_is_answered_word_for_word(
+    gateway: Gateway, lang: Language | None, mode: SectionMode
+) -> None:
+    wrong = await _all(gateway, lang, mode)
     assert not wrong, "\n".join(wrong)
+
+
+def test_what_is_wanted_in_mode_always_has_the_four_parts_in_order() -> None:
+    for turn in (turn for entry in corpus.entries() for turn in entry.turns):
+        found = sections.check(under_headings(turn))
+        assert found.in_order
+        assert set(found.missing) <= {"differential"}, turn.question
+
+
+async def test_other_wordings_have_the_same_answer(gateway: Gateway) -> None:
+    turns = [turn for entry in corpus.entries() for turn in entry.turns[:1] if turn.also]
+    async with Client(gateway.socket) as client:
+        asked = (
+            Talk(client, lang, "auto").ask(turn, way) for lang in ("zh", "en") for turn in turns for way in turn.also
+        )
+        wrong = [line for lines in await asyncio.gather(*asked) for line in lines]
+    assert not wrong, "\n".join(wrong)
+
+
+async def test_the_causal_chain_of_an_answer_is_json_under_its_schema(gateway: Gateway) -> None:
+    taught = [turn for entry in corpus.entries() for turn in entry.turns[:1] if turn.chain]
+
+    async def chain(client: Client, turn: corpus.Turn, lang: Language) -> tuple[str, str]:
+        talk = Talk(
+            client, lang, "auto", history=[(prepare(turn.question, lang=lang, sections="auto").prompt, turn.answer)]
+        )
+        messages = [*talk.messages(), ChatMessage(role="user", content=causal.request_text(lang))]
+        request = teaching.request(messages).model_copy(update={"stream": False, "wait": True})
+        choice = (await client.chat(request)).choices[0]
+        assert causal.parse(choice.message.content or "", turn.answer) == turn.chain
+        return choice.message.content or "", choice.message.reasoning or ""
+
+    async with Client(gateway.socket) as client:
+        said = await asyncio.gather(*(chain(client, turn, lang) for turn in taught for lang in ("zh", "en")))
+    assert said == [(chain_reply(turn.chain), "") for turn in taught for _lang in ("zh", "en")]
+
+
+@pytest.mark.parametrize(
+    ("lang", "diagnosis"), [("zh", "前壁ST段抬高型心肌梗死"), ("en", "anterior ST-elevation myocardial infarction")]
+)
+async def test_the_third_turn_keeps_the_diagnosis_when_the_first_has_left_a_small_window(
+    gateway: Gateway, lang: Language, diagnosis: str
+) -> None:
+    entry = next(entry for entry in corpus.entries() if entry.id == f"stemi-{lang}")
+    first, second, third, _fourth = entry.turns
+    async with Client(gateway.socket) as client:
+        talk = Talk(client, lang, "auto")
+        assert await talk.ask(first, first.also[0]) == []
+        assert await talk.ask(second, second.question) == []
+        messages = [*talk.messages(), ChatMessage(role="user", content=third.question)]
+        counted = await client.tokenize(TokenizeRequest(messages=messages))
+        system, one, answer_one, two, answer_two, draft = counted.message_counts
+        turns = [one + answer_one, two + answer_two]
+        plan = budget.plan(WINDOW, WINDOW // 2, system, 0, turns, draft + counted.generation_prompt_tokens)
+        assert plan.fits
+        assert plan.dropped_turns == 1
+        del talk.history[: plan.dropped_turns]
+        assert corpus.find(third.question, [second.question], talk.card) == third
+        assert await talk.ask(third, third.question) == []
+    sent = "".join(message.text for message in talk.messages()[:-2])
+    assert first.also[0] not in sent
+    assert diagnosis in talk.history[-1][1]
 
 
 async def test_gfr_question_gives_the_thresholds_and_keeps_the_trace_apart(gateway: Gateway) -> None:
