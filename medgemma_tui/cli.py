@@ -70,6 +70,11 @@ def _command() -> int:
     except KeyboardInterrupt:
         return ExitCode.INTERRUPTED
     except Exception as error:
+        from medgemma_tui.clinical.tables import TableError
+
+        if isinstance(error, TableError):  # a list changed after it was looked at
+            _complain(str(error))
+            return ExitCode.USAGE
         show = getattr(error, "show", None)  # click's usage errors word themselves
         if show is None:
             raise
