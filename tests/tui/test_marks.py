@@ -5,6 +5,8 @@ from __future__ import annotations
 from datetime import datetime
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from rich.cells import cell_len
 
 from medgemma_tui import i18n
@@ -223,3 +225,37 @@ def test_marks_fit_every_width(lang, width):
     for glyphs in (UNICODE, ASCII):
         text = shown(reviewed(), width, trace=True, glyphs=glyphs)
         assert (glyphs.flag in text) or width < 20
+
+
+FRAGMENTS = st.lists(
+    st.sampled_from(
+        [
+            "1. 按KDIGO 2012。", "2) 可能是肾病", "一、大概", "二、查HbA1c", "（3）因此用药30 mg", "- 可能", "  续行",
+            "```", "|a|b|", "|-|-|", "## 小结", "", "", "First, probably.", "Next, HbA1c 7%.", "**粗**可能",
+            "步骤2 大概", "x" * 90, "Step 3: may",
+        ]
+    ),
+    max_size=14,
+).map("\n".join)  # fmt: skip
+
+
+@settings(max_examples=80, deadline=None)
+@given(FRAGMENTS, st.sampled_from([30, 80]))
+def test_marks_only_add_lines_to_a_trace(trace, width):
+    made = turn(answer="", reasoning=trace, finish_reason="cancelled")
+    marked = shown(made, width, trace=True).split("\n")
+    made.state = "answering"
+    plain = shown(made, width, trace=True).split("\n")
+    rows = [row for row in marked if row.startswith("│")]
+    kept = []
+    inside = False
+    for row in rows:
+        inside = row.startswith("│   ⚑") or (inside and row.startswith("│     "))
+        if not inside:
+            kept.append(row.rstrip())
+    assert letters(kept) == letters(row for row in plain if row.startswith("│"))
+
+
+def letters(rows) -> str:
+    """What is written in rows, however it is indented and broken."""
+    return "".join(char for row in rows for char in row if char not in " │")
