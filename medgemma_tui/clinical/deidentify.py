@@ -31,6 +31,7 @@ from medgemma_tui.clinical.textform import fold, is_word
 _ANY_NUMBER = r"[号码]|barcode|no\.?|number|#|id|doi|pmid"
 _NEAR = 24  # signs on either side that say in which language a mask is to be
 _CHINESE = re.compile("[\u3001-\u9fff\uff01-\uff1f]")
+_WIDE = re.compile("[\uff21-\uff3a\uff41-\uff5a\u3000\u00a0]")
 _CAPITALS = str.maketrans({0xFF01 + offset: 0x21 + offset for offset in range(94)} | {0x3000: 0x20, 0xA0: 0x20})
 
 
@@ -87,14 +88,16 @@ def find_identifiers(text: str) -> tuple[Identifier, ...]:
 
     Takes 4 ms at most for 4,000 characters. Raises TableError where the list cannot be used.
     """
-    folded, cased = fold(text), text.translate(_CAPITALS)
-    found = _behind_labels(folded, cased)
+    folded = fold(text)
+    cased = text.translate(_CAPITALS) if _WIDE.search(text) else text
+    verdicts: dict[str, bool] = {}
+    found = _behind_labels(folded, cased, verdicts)
     by_shape: dict[IdentifierKind, list[Span]] = {
         "id_number": bare_ids(folded, _is_of_a_thing),
         "phone": bare_phones(folded, _is_of_a_thing),
         "email": emails(folded),
         "address": addresses_by_shape(folded, cased),
-        "name": names_before_sex(folded, cased) + titled_names(folded, cased),
+        "name": names_before_sex(folded, cased, verdicts) + titled_names(folded, cased),
         "birth_date": births(folded),
     }
     found += [(kind, span) for kind, spans in by_shape.items() for span in spans]
@@ -118,7 +121,7 @@ def mask(text: str, identifiers: tuple[Identifier, ...]) -> str:
     return "".join([*parts, text[at:]])
 
 
-def _behind_labels(folded: str, cased: str) -> list[tuple[IdentifierKind, Span]]:
+def _behind_labels(folded: str, cased: str, verdicts: dict[str, bool]) -> list[tuple[IdentifierKind, Span]]:
     lists = _lists()
     found: list[tuple[IdentifierKind, Span]] = []
     for match in lists.label.finditer(folded):
@@ -131,7 +134,7 @@ def _behind_labels(folded: str, cased: str) -> list[tuple[IdentifierKind, Span]]
             if lists.not_a_person.search(folded, max(0, start - 16), start):
                 continue
             shouted = end - start > 2 and cased[start:end].isupper()
-            span = name_behind(folded, cased, end, cast(NameMode, label.mode), shouted)
+            span = name_behind(folded, cased, end, cast(NameMode, label.mode), shouted, verdicts)
         elif label.kind == "address":
             span = address_behind(folded, cased, end, cast(AddressMode, label.mode))
         elif label.kind == "record_number" and _is_of_a_thing(folded, start):

@@ -113,11 +113,13 @@ def _lists() -> _Lists:
     )
 
 
-def name_behind(folded: str, cased: str, at: int, mode: NameMode, shouted: bool) -> Span | None:
+def name_behind(
+    folded: str, cased: str, at: int, mode: NameMode, shouted: bool, verdicts: dict[str, bool]
+) -> Span | None:
     """The name behind a label that ends at ``at``, or None where there is none.
 
     ``cased`` is the folded text with its capital letters kept; ``shouted``: the label is in capitals, so that capitals
-    say nothing about what follows it.
+    say nothing about what follows it. ``verdicts`` keeps, for one text, which expressions were found to be clinical.
     """
     opening = _OPENING.match(folded, at)
     assert opening is not None  # every part of it may be empty
@@ -135,16 +137,19 @@ def name_behind(folded: str, cased: str, at: int, mode: NameMode, shouted: bool)
     found = _chinese(folded, cased, start, strict=not sure) or _latin(
         folded, cased, start, mode, colon or bool(opening["verb"]), shouted
     )
-    return found if found is None or sure or not _is_clinical(cased, found) else None
+    return found if found is None or sure or not _is_clinical(cased, found, verdicts) else None
 
 
-def _is_clinical(cased: str, span: Span) -> bool:
+def _is_clinical(cased: str, span: Span, verdicts: dict[str, bool]) -> bool:
     """Whether what looks like a name begins with a clinical expression: 白蛋白, Heart Failure."""
     start, end = span
-    return any(entity.span[0] == 0 for entity in find_entities(cased[start : end + _CONTEXT]))
+    expression = cased[start : end + _CONTEXT]
+    if expression not in verdicts:
+        verdicts[expression] = any(entity.span[0] == 0 for entity in find_entities(expression))
+    return verdicts[expression]
 
 
-def names_before_sex(folded: str, cased: str) -> list[Span]:
+def names_before_sex(folded: str, cased: str, verdicts: dict[str, bool]) -> list[Span]:
     """Names that open a line and have the sex or the age behind them: 张三，男，62岁; John Smith is a 62-year-old."""
     lists, found = _lists(), []
     for opening in _OPENS_LINE.finditer(folded):
@@ -158,7 +163,7 @@ def names_before_sex(folded: str, cased: str) -> list[Span]:
             span = _without_words(name, strong=False) if name else None
             if span and not (_LATIN_SEX_BEHIND.match(folded, span[1]) and re.search("[a-z]", cased[slice(*span)])):
                 span = None
-        if span and not _is_clinical(cased, span):
+        if span and not _is_clinical(cased, span, verdicts):
             found.append(span)
     return found
 

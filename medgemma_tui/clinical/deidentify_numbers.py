@@ -42,6 +42,7 @@ _BARE_PHONE = re.compile(
     rf"|(?<![0-9a-z])\(\d{{3}}\) ?\d{{3}}-\d{{4}}(?!\d)"
     rf"|(?<![0-9a-z]){_ABROAD}"
 )
+_DIGITS = re.compile(r"[0-9][0-9 .()\-]{5,}[0-9]")  # where a telephone could be: looked for first, since it is quick
 _UNIT_BEHIND = re.compile(r" ?(?:[a-zμ%/]|毫|克|次|个|万|\d)")
 _NUMBER_BEFORE = re.compile(r"\d[ ,]{1,2}$")
 
@@ -152,8 +153,13 @@ def _is_identity_number(number: str) -> bool:
 
 def bare_phones(folded: str, is_thing: IsThing) -> list[Span]:
     """Mobile numbers, landlines with their area code, and +country numbers without a label."""
-    found = []
-    for match in _BARE_PHONE.finditer(folded):
+    found: list[Span] = []
+    matches = (
+        match
+        for digits in _DIGITS.finditer(folded)
+        for match in _BARE_PHONE.finditer(folded, max(0, digits.start() - 2), digits.end() + 4)
+    )
+    for match in matches:
         start, end = match.span()
         if not 8 <= _digits(match.group()) <= 15 or is_thing(folded, start):
             continue
