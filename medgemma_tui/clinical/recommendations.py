@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from bisect import bisect_left
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 
@@ -28,20 +28,29 @@ class Led:
 
     def jumps_in_step(self, folded: str, span: Span, hits: Sequence[Hit], *, sourced: bool) -> list[Span]:
         """The jumps of one step; from then on what it names has been named. ``sourced``: it cites or grades."""
+        named = [hit for hit in hits if hit.has("action", "drug")]
         found: list[Span] = []
-        if not sourced and not any(hit.has("reason") for hit in hits):
-            found = list(self._jumps(folded, span, hits, plain=False))
-        self._name(hits)
+        if named and not sourced and not any(hit.has("reason") for hit in hits):
+            starts = [hit.start for hit in hits]
+            for start, end in _sentences(folded, *span):
+                within = hits[bisect_left(starts, start) : bisect_left(starts, end)]
+                found += self._jumps(_advised(folded, (start, end), within, plain=False, doses=False))
+        self._name(named)
         return found
 
     def jumps_in_answer(self, folded: str, hits: Sequence[Hit], advised: Sequence[Span]) -> list[Span]:
-        """The jumps of the answer, each action once. ``advised``: its parts with recommendations."""
+        """The jumps of the answer, each action once. ``advised``: its parts with recommendations, in order."""
         found: list[Span] = []
+        if not any(hit.has("action", "drug") for hit in hits):
+            return found
         starts = [hit.start for hit in hits]
+        part = 0
         for start, end in _sentences(folded):
+            while part < len(advised) and advised[part][1] <= start:
+                part += 1
+            plain = part < len(advised) and advised[part][0] <= start
             within = hits[bisect_left(starts, start) : bisect_left(starts, end)]
-            plain = any(low <= start and end <= high for low, high in advised)
-            found += self._jumps(folded, (start, end), within, plain=plain, doses=True)
+            found += self._jumps(_advised(folded, (start, end), within, plain=plain, doses=True))
         return found
 
     def _name(self, hits: Sequence[Hit]) -> None:
@@ -50,20 +59,15 @@ class Led:
     def _is_led(self, id_: str) -> bool:
         return id_ in self._named or not self._named.isdisjoint(wording().leads.get(id_, ()))
 
-    def _jumps(
-        self, folded: str, span: Span, hits: Sequence[Hit], *, plain: bool, doses: bool = False
-    ) -> Iterator[Span]:
-        starts = [hit.start for hit in hits]
-        for begin, end in _sentences(folded, *span):
-            within = hits[bisect_left(starts, begin) : bisect_left(starts, end)]
-            if not any(hit.has("action", "drug") for hit in within):
-                continue
-            advised = list(_advised(folded, (begin, end), within, plain=plain, doses=doses))
-            for _clause, group in groupby(advised, key=lambda each: each.clause):
-                same = list(group)
-                if not any(self._is_led(each.id) for each in same):
-                    yield min(each.start for each in same), max(each.end for each in same)
-            self._named.update(each.id for each in advised)
+    def _jumps(self, advised: Iterable[_Advised]) -> Iterator[Span]:
+        """The clauses of one sentence of which nothing was named before; then what it recommends has been named."""
+        new: list[str] = []
+        for _clause, group in groupby(advised, key=lambda each: each.clause):
+            same = list(group)
+            new += [each.id for each in same]
+            if not any(self._is_led(each.id) for each in same):
+                yield min(each.start for each in same), max(each.end for each in same)
+        self._named.update(new)
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ Each mark says what was found, never that something is right or wrong:
 - ``jump``: a recommendation that nothing before it leads to. A clause recommends a drug or a procedure of the lists by
   its words (建议, give, is indicated); in the answer also by a drug with a dose, or by standing under the heading for
   recommendations. It is a jump where neither the question nor an earlier step (nor, in the answer, an earlier clause)
-  names any of what it recommends, nor a group that it belongs to, nor a member of it. A step that gives a reason,
+  has any of what it recommends, nor a group that it belongs to, nor a member of it. A step that gives a reason,
   cites a guideline or states evidence leads to its own recommendation. Advice against something, a condition, or what
   the patient takes already recommends nothing.
 - ``method_missing``: the first use of a term whose value depends on its method, without the method in the same step

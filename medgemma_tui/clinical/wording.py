@@ -31,20 +31,21 @@ class Hit:
     start: int
     end: int
     words: tuple[Word, ...]
+    roles: frozenset[Role]
 
     def id_of(self, *roles: Role) -> str | None:
         """The id of the first word that has one of these roles."""
         return next((word.id for word in self.words if word.role in roles), None)
 
     def has(self, *roles: Role) -> bool:
-        return self.id_of(*roles) is not None
+        return not self.roles.isdisjoint(roles)
 
 
 @dataclass(frozen=True, slots=True)
 class Wording:
     """The lists compiled. ``leads``: what leads to an action besides itself; ``when``: the rule of a term."""
 
-    lexicon: Lexicon[tuple[Word, ...]]
+    lexicon: Lexicon[tuple[tuple[Word, ...], frozenset[Role]]]
     leads: dict[str, frozenset[str]]
     when: dict[str, When]
 
@@ -53,11 +54,12 @@ def find(text: str, folded: str) -> list[Hit]:
     """All listed expressions of a text from left to right; the longest counts at each place."""
     found = []
     for match in wording().lexicon.find(folded):
-        words = match.value
-        if any(word.capitals for word in words) and not text[match.start : match.end].isupper():
-            words = tuple(word for word in words if not word.capitals)
+        words, roles = match.value
+        if "body" in roles and words[0].capitals and not text[match.start : match.end].isupper():
+            words = tuple(word for word in words if word.role != "body")
+            roles = frozenset(word.role for word in words)
         if words:
-            found.append(Hit(match.start, match.end, words))
+            found.append(Hit(match.start, match.end, words, roles))
     return found
 
 
@@ -115,8 +117,11 @@ class _Maker:
         for expression in expressions:
             self.put(expression, word)
 
-    def lexicon(self) -> Lexicon[tuple[Word, ...]]:
-        return Lexicon((expression, words or None) for expression, words in self._words.items())
+    def lexicon(self) -> Lexicon[tuple[tuple[Word, ...], frozenset[Role]]]:
+        return Lexicon(
+            (expression, (words, frozenset(word.role for word in words)) if words else None)
+            for expression, words in self._words.items()
+        )
 
 
 def _actions(made: _Maker) -> dict[str, frozenset[str]]:

@@ -516,6 +516,8 @@ def test_a_reply_of_6000_characters_is_read_in_10_ms() -> None:
         "a1-",
         "(",
         "randomised ",
+        "## 建议\nx\n",
+        "第",
         "建议，",
     ],
 )
