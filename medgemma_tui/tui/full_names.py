@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from medgemma_tui.clinical.findings import Language
+from medgemma_tui.clinical.tables import TableError
 from medgemma_tui.clinical.textform import question_language
 from medgemma_tui.safetext import clean_line
 from medgemma_tui.tui.blocks import Block
@@ -80,7 +81,10 @@ class Namer:
         self._language = self._language or question_language(self._question + text)
         from medgemma_tui.clinical.abbreviations import expansions  # not before the first frame
 
-        candidates = {found.abbreviation for found in expansions(text, self._language)}
+        try:
+            candidates = {found.abbreviation for found in expansions(text, self._language)}
+        except TableError:  # which the marks tell
+            return NONE
         wanted = frozenset(each for each in candidates if not _occurs(each, self._before))
         self._before += _CODE.sub(" ", text) + "\n"
         return Names(wanted, self._language)

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from rich.cells import cell_len
 
 from medgemma_tui import i18n
+from medgemma_tui.clinical import tables
 from medgemma_tui.clinical.analysis import analyze
 from medgemma_tui.clinical.findings import Analysis, Coaching, Entity, Mark, Quantity, Review, Step, Term
 from medgemma_tui.tui import marks
@@ -259,3 +260,15 @@ def test_marks_only_add_lines_to_a_trace(trace, width):
 def letters(rows) -> str:
     """What is written in rows, however it is indented and broken."""
     return "".join(char for row in rows for char in row if char not in " │")
+
+
+@pytest.mark.parametrize("name", ["hedges", "abbreviations"])
+def test_a_list_that_cannot_be_used_is_told_and_the_answer_is_shown(tmp_path, name):
+    (tmp_path / f"{name}.toml").write_text("nonsense", encoding="utf-8")
+    tables.use_site_directory(tmp_path)
+    try:
+        text = shown(reviewed(), trace=True)
+    finally:
+        tables.use_site_directory(None)
+    assert "用药37.5 mg" in text
+    assert ("未能查找标记" in text) == (name == "hedges")

@@ -16,6 +16,7 @@ from textual.screen import Screen
 from textual.timer import Timer
 
 from medgemma_tui import clinical_words
+from medgemma_tui.clinical import causal
 from medgemma_tui.clinical.tables import TableError
 from medgemma_tui.i18n import N_, _
 from medgemma_tui.safetext import clean_line
@@ -175,6 +176,14 @@ class TeachingScreen(Screen[None]):
     def waiting(self) -> bool:
         """True until a chain, or none, was given."""
         return self.stage.chain is None
+
+    def extract(self, answer: str) -> None:
+        """Take the chain that the answer's own text has; where the lists for that cannot be used, say so."""
+        try:
+            self.take(causal.chain_from_answer(answer), "answer")
+        except TableError as error:
+            self.take((), "")
+            self.say(str(error), "bad")
 
     def say(self, text: str, role: str = "muted") -> None:
         """A remark at the foot, until the next step."""

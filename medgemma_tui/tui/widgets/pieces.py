@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 from medgemma_tui import clinical_words, problems
 from medgemma_tui.clinical.findings import Review
+from medgemma_tui.clinical.tables import TableError
 from medgemma_tui.i18n import _, ngettext
 from medgemma_tui.safetext import clean, clean_line
 from medgemma_tui.tui import marks
@@ -73,6 +74,7 @@ class Composer:
         self._answer = Splitter()
         self._namer: Namer | None = None
         self._review: Review | None = None
+        self._no_review = ""  # why nothing was looked for
 
     def notice(self, notice: Notice) -> list[Piece]:
         """The pieces of a line of the program's own."""
@@ -136,7 +138,10 @@ class Composer:
         if self._review is None:
             from medgemma_tui.clinical.review import review  # not before the first frame
 
-            self._review = review(clean(turn.question), clean(turn.reasoning), clean(turn.answer))
+            try:
+                self._review = review(clean(turn.question), clean(turn.reasoning), clean(turn.answer))
+            except TableError as error:
+                self._review, self._no_review = Review(), str(error)
         return self._review
 
     def _steps(self, turn: Turn, found: Review) -> Iterator[Piece]:
@@ -167,6 +172,9 @@ class Composer:
     def _marks(self, turn: Turn, found: Review) -> Iterator[Piece]:
         """What was found in the answer, and what is to be said with it."""
         glyphs = self._glyphs
+        if self._no_review and not turn.live:
+            why = _("Not read for marks: {problem}").format(problem=clean_line(self._no_review))
+            yield self._said("unread", why, Ink("warn"), glyphs.warn)
         for at, (text, ink) in enumerate(marks.answer_lines(found, glyphs)):
             yield self._said(f"mark{at}", text, ink, glyphs.flag)
         if turn.live or not turn.answer.strip():
