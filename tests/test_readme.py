@@ -16,6 +16,7 @@ import pytest
 from pydantic import BaseModel
 
 from medgemma_tui import site_start
+from medgemma_tui.analyze import LARGEST_BYTES
 from medgemma_tui.ask import AskResult
 from medgemma_tui.clinical import findings, tables
 from medgemma_tui.clinical.abbreviations import expansions
@@ -172,6 +173,10 @@ def test_the_columns_of_an_imported_table_are_told() -> None:
     told = re.search(r"a first line that names its columns \((.*?)\)", README, re.S)
     assert told is not None
     assert re.findall(r"`(\w+)`", told[1]) == list(TSV_COLUMNS)
+
+
+def test_the_longest_line_is_told() -> None:
+    assert f"{LARGEST_BYTES:,} bytes" in README
 
 
 def test_every_packaged_list_is_in_the_table() -> None:
