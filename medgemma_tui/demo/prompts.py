@@ -100,8 +100,6 @@ def a_card(rng: random.Random, entry: Entry, *, own: bool) -> str:
     held = base.split(" · ") if base and (own or rng.random() < 0.7) else []
     if not held or rng.random() < 0.4:
         held += rng.sample(_SEGMENTS[lang if held else rng.choice(LANGUAGES)], rng.randint(1, 5))
-    if own and rng.random() < 0.3:
-        held = [*held[:3], *rng.sample(held[3:], min(len(held[3:]), 3))]
     return pinned(" · ".join(held))
 
 

@@ -24,8 +24,9 @@ os.environ.setdefault("HF_HUB_OFFLINE", "1")
 transformers = pytest.importorskip("transformers")
 
 from medgemma_tui.clinical import causal, sections  # noqa: E402
-from medgemma_tui.demo.prompts import chain_reply, instructions, under_headings  # noqa: E402
+from medgemma_tui.demo.prompts import chain_reply, instructions, pinned, under_headings  # noqa: E402
 from medgemma_tui.demo.samples import Mixture, SampleMaker  # noqa: E402
+from medgemma_tui.tui.conversation import Conversation  # noqa: E402
 
 ROLE = {"user": "user", "assistant": "model"}
 TALK = [
@@ -232,8 +233,10 @@ def test_tokenizer_files_of_two_trainings_agree(trained: Path) -> None:
         assert same, f"{name} is not what this corpus gives: train again"
 
 
-def test_instructions_are_the_screens() -> None:
+def test_instructions_and_card_are_the_screens() -> None:
     assert [text[:2] for text in instructions()] == ["你是", "Yo"]
+    for card in ("65岁 男 · 突发胸痛 2小时", "65-year-old male · chest pain 2 hours"):
+        assert Conversation(card=card).system_text("Rules.") == f"Rules.\n\n{pinned(card)}"
 
 
 def test_float32_kernels_learn_what_bfloat16_kernels_learn(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -20,7 +20,7 @@ from medgemma_tui.clinical.card import card_text
 from medgemma_tui.clinical.findings import Language
 from medgemma_tui.clinical.sections import SectionMode
 from medgemma_tui.demo import corpus
-from medgemma_tui.demo.prompts import chain_reply, pinned, under_headings
+from medgemma_tui.demo.prompts import LANGUAGES, chain_reply, pinned, under_headings
 from medgemma_tui.protocol import ChatCompletion, ChatMessage, ChatRequest, TokenizeRequest
 from medgemma_tui.settings import Settings
 from medgemma_tui.tui import teaching
@@ -28,6 +28,7 @@ from medgemma_tui.tui import teaching
 pytestmark = [pytest.mark.engine, pytest.mark.e2e]
 
 WINDOW = 2048
+DIAGNOSIS = {"zh": "前壁ST段抬高型心肌梗死", "en": "anterior ST-elevation myocardial infarction"}
 
 
 class Gateway(Protocol):
@@ -125,9 +126,8 @@ def test_what_is_wanted_in_mode_always_has_the_four_parts_in_order() -> None:
 async def test_other_wordings_have_the_same_answer(gateway: Gateway) -> None:
     turns = [turn for entry in corpus.entries() for turn in entry.turns[:1] if turn.also]
     async with Client(gateway.socket) as client:
-        asked = (
-            Talk(client, lang, "auto").ask(turn, way) for lang in ("zh", "en") for turn in turns for way in turn.also
-        )
+        ways = [(lang, turn, way) for lang in LANGUAGES for turn in turns for way in turn.also]
+        asked = [Talk(client, lang, "auto").ask(turn, way) for lang, turn, way in ways]
         wrong = [line for lines in await asyncio.gather(*asked) for line in lines]
     assert not wrong, "\n".join(wrong)
 
@@ -136,9 +136,8 @@ async def test_the_causal_chain_of_an_answer_is_json_under_its_schema(gateway: G
     taught = [turn for entry in corpus.entries() for turn in entry.turns[:1] if turn.chain]
 
     async def chain(client: Client, turn: corpus.Turn, lang: Language) -> tuple[str, str]:
-        talk = Talk(
-            client, lang, "auto", history=[(prepare(turn.question, lang=lang, sections="auto").prompt, turn.answer)]
-        )
+        asked = prepare(turn.question, lang=lang, sections="auto").prompt
+        talk = Talk(client, lang, "auto", history=[(asked, turn.answer)])
         messages = [*talk.messages(), ChatMessage(role="user", content=causal.request_text(lang))]
         request = teaching.request(messages).model_copy(update={"stream": False, "wait": True})
         choice = (await client.chat(request)).choices[0]
@@ -146,15 +145,13 @@ async def test_the_causal_chain_of_an_answer_is_json_under_its_schema(gateway: G
         return choice.message.content or "", choice.message.reasoning or ""
 
     async with Client(gateway.socket) as client:
-        said = await asyncio.gather(*(chain(client, turn, lang) for turn in taught for lang in ("zh", "en")))
-    assert said == [(chain_reply(turn.chain), "") for turn in taught for _lang in ("zh", "en")]
+        said = await asyncio.gather(*(chain(client, turn, lang) for turn in taught for lang in LANGUAGES))
+    assert said == [(chain_reply(turn.chain), "") for turn in taught for _lang in LANGUAGES]
 
 
-@pytest.mark.parametrize(
-    ("lang", "diagnosis"), [("zh", "前壁ST段抬高型心肌梗死"), ("en", "anterior ST-elevation myocardial infarction")]
-)
+@pytest.mark.parametrize("lang", LANGUAGES)
 async def test_the_third_turn_keeps_the_diagnosis_when_the_first_has_left_a_small_window(
-    gateway: Gateway, lang: Language, diagnosis: str
+    gateway: Gateway, lang: Language
 ) -> None:
     entry = next(entry for entry in corpus.entries() if entry.id == f"stemi-{lang}")
     first, second, third, _fourth = entry.turns
@@ -174,7 +171,7 @@ async def test_the_third_turn_keeps_the_diagnosis_when_the_first_has_left_a_smal
         assert await talk.ask(third, third.question) == []
     sent = "".join(message.text for message in talk.messages()[:-2])
     assert first.also[0] not in sent
-    assert diagnosis in talk.history[-1][1]
+    assert DIAGNOSIS[lang] in talk.history[-1][1]
 
 
 async def test_gfr_question_gives_the_thresholds_and_keeps_the_trace_apart(gateway: Gateway) -> None:
