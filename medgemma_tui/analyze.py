@@ -210,7 +210,9 @@ def analysis_object(found: Analysis) -> AnalysisObject:
 
 def analysis_lines(found: Analysis) -> list[str]:
     """What was found, in lines for a person."""
-    lines = [own(f"{words.kind(each.kind)}: {words.entity(each)}") for each in found.entities]
+    lines = [
+        _("{kind}: {entity}").format(kind=words.kind(each.kind), entity=words.entity(each)) for each in found.entities
+    ]
     lines += [_("computed: {value}").format(value=words.derived(each)) for each in found.derived]
     lines += [_("term: {term}").format(term=words.term(each)) for each in found.terms]
     if found.identifiers:

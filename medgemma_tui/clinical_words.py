@@ -174,7 +174,8 @@ def term(found: Term) -> str:
         (found.standard_zh or found.standard_en) if language() == "zh" else (found.standard_en or found.standard_zh)
     )
     codes = " ".join(f"{system} {code}" for system, code in (("ICD-11", found.icd11), ("ICD-10", found.icd10)) if code)
-    text = f"{clean_line(found.text)} → {standard}"
+    written = clean_line(found.text)
+    text = written if written.casefold() == standard.casefold() else f"{written} → {standard}"
     if codes:
         text += f" ({codes})"
     codes = " ".join(f"{clean_line(system)} {clean_line(code)}" for system, code in found.other)

@@ -116,6 +116,10 @@ def test_a_term_shows_its_codes_apart_and_a_denial() -> None:
     assert words.term(Term("心梗", (0, 2), "急性心肌梗死", "", negated=True)) == "denied: 心梗 → 急性心肌梗死"
 
 
+def test_a_standard_term_is_not_told_twice() -> None:
+    assert words.term(Term("Chest Pain", (0, 10), "胸痛", "Chest pain", "MD30.Z")) == "Chest Pain (ICD-11 MD30.Z)"
+
+
 def test_the_guards_sentence_has_the_kinds_and_never_the_text() -> None:
     found = [
         Identifier(kind, "王小明", (0, 3), "[姓名]") for kind in ("name", "phone", "name")
