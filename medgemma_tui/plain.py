@@ -77,7 +77,7 @@ class _Session:
         self._show_trace = True
         self._model = ModelCard(id="")
         self._instructions = instructions.load(settings, i18n.language())
-        self._ledger = Ledger(settings.max_tokens)
+        self._ledger = Ledger(settings.max_tokens, cap=settings.context_window)
         self._held = ""  # a question that waits for the person to decide about its identifiers
         self._given: ChatRequest | None = None
         self._review = Review()
@@ -298,7 +298,8 @@ class _Session:
                 _tell(clean(line))
         turn = Turn(question, datetime.now().astimezone(), prompt=asked.prompt)
         turn.analysis, turn.sections = asked.analysis, asked.sections
-        turn.unknown_to_demo = self._model.demo and not corpus.is_known(question, self._conversation.questions_before())
+        before, card = self._conversation.questions_before(), self._conversation.card
+        turn.unknown_to_demo = self._model.demo and not corpus.is_known(question, before, card)
         self._given = ChatRequest(
             messages=self._conversation.messages(self._instructions, asked.prompt),
             thinking=self._settings.thinking,
