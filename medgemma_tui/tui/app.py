@@ -15,6 +15,7 @@ from typing import ClassVar
 from textual import events
 from textual.app import App
 from textual.binding import Binding, BindingType
+from textual.timer import Timer
 
 from medgemma_tui import i18n, problems
 from medgemma_tui.clinical.budget import BudgetPlan
@@ -31,6 +32,8 @@ from medgemma_tui.tui.widgets.composer import Composer
 
 _PACKAGED_STYLES = Path(__file__).resolve().parent.parent / "styles"
 STYLES = _PACKAGED_STYLES if _PACKAGED_STYLES.is_dir() else _PACKAGED_STYLES.parent.parent / "styles"
+RESTED_S = 0.12
+"""Seconds after the last key until the draft is read."""
 SIGNALS = (signal.SIGTERM, signal.SIGHUP, signal.SIGINT)
 
 
@@ -68,6 +71,7 @@ class MedgemmaApp(App[None]):
         self.chat = ChatScreen(settings, console, self._offers)
         self.controller = Controller(settings, i18n.language(), self.wire, self.chat)
         self.controller.demo = started_demo
+        self._resting: Timer | None = None  # runs while nothing is typed
         self._failure = ""
         self.final_code = 0
         """The exit code where the service was given up."""
@@ -93,7 +97,12 @@ class MedgemmaApp(App[None]):
         self._show_state()
         self.controller.draft_changed()
         self.set_interval(1.0, self._watch_age)
-        self.call_after_refresh(self.wire.start)
+        self.chat.show_modes(self.controller.thinking, self.controller.sections)
+        self.call_after_refresh(self._after_first_frame)
+
+    def _after_first_frame(self) -> None:
+        self.wire.start()
+        self.controller.warm_up()
 
     async def on_unmount(self) -> None:
         """Hang up. The gateway of our own is stopped after the terminal is back as it was."""
@@ -144,7 +153,7 @@ class MedgemmaApp(App[None]):
         self.telemetry = None
         self._failure = problems.sentence(message.error)
         self.final_code = message.exit_code or 0
-        self.controller.service_ready(ready=False, demo=self._is_demo, model=self._model_id)
+        self._tell_controller(ready=False)
         self._show_state()
 
     def on_health_arrived(self, message: messages.HealthArrived) -> None:
@@ -152,11 +161,15 @@ class MedgemmaApp(App[None]):
         self.state = replace(self.state, health=message.health, model=message.model or self.state.model)
         if message.model is not None:
             self.controller.window_known(message.model.max_model_len)
-        ready = message.health.reason == "ready"
-        self.controller.service_ready(ready=ready, demo=self._is_demo, model=self._model_id)
+        self._tell_controller(ready=message.health.reason == "ready")
         self.chat.welcome.show(self._is_demo)
         self.chat.offer()
         self._show_state()
+
+    def _tell_controller(self, *, ready: bool) -> None:
+        card = self.state.model
+        quantization = card.quantization or "" if card is not None else ""
+        self.controller.service_ready(ready=ready, demo=self._is_demo, model=self._model_id, quantization=quantization)
 
     def on_telemetry_arrived(self, message: messages.TelemetryArrived) -> None:
         """A second went by."""
@@ -177,6 +190,10 @@ class MedgemmaApp(App[None]):
     def on_counted(self, message: messages.Counted) -> None:
         """Tokens were counted."""
         self.controller.counted(message.ticket, message.reply)
+
+    def on_text_read(self, message: messages.TextRead) -> None:
+        """A text was read in the background."""
+        self.controller.text_read(message.ticket, message.reading, message.problem)
 
     def on_forgotten(self, message: messages.Forgotten) -> None:
         """The service forgot this user's conversations, or could not say so."""
@@ -199,8 +216,12 @@ class MedgemmaApp(App[None]):
 
     def on_text_area_changed(self, message: Composer.Changed) -> None:
         """A key in the draft."""
-        if message.text_area is self.chat.composer:
-            self.controller.draft_changed()
+        if message.text_area is not self.chat.composer:
+            return
+        self.controller.draft_changed()
+        if self._resting is not None:
+            self._resting.stop()
+        self._resting = self.set_timer(RESTED_S, self.controller.read_draft)
 
     # --- showing ---
 

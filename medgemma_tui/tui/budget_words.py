@@ -43,6 +43,27 @@ def left(count: int) -> str:
     return message.format(count=count)
 
 
+def window(size: int, whole: int, left: int, back: int) -> str:
+    """The window was set anew; so many turns left by that, or are back."""
+    if size < whole:
+        text = _("Context window: {size} of the model's {whole} tok.").format(size=f"{size:,}", whole=f"{whole:,}")
+    else:
+        text = _("Context window: all of the model's {whole} tok.").format(whole=f"{whole:,}")
+    if back:
+        text += " " + ngettext("{n} turn is back in it.", "{n} turns are back in it.", back).format(n=back)
+    if left:
+        text += " " + ngettext("{n} turn left it.", "{n} turns left it.", left).format(n=left)
+    return text
+
+
+def trimmed(before: BudgetPlan, after: BudgetPlan) -> str:
+    """Filler was taken out of the draft. Exact only where both were counted."""
+    saved = max(0, before.draft - after.draft)
+    if before.exact and after.exact:
+        return _("{n} tok of filler taken out of the question. Ctrl+Z puts it back.").format(n=f"{saved:,}")
+    return _("About {n} tok of filler taken out of the question. Ctrl+Z puts it back.").format(n=f"{saved:,}")
+
+
 def _figures(plan: BudgetPlan) -> dict[str, str]:
     room = max(0, plan.window - plan.reserve - plan.instructions - plan.card)
     return {"draft": f"{plan.draft:,}", "window": f"{plan.window:,}", "room": f"{room:,}"}

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from medgemma_tui import i18n
-from medgemma_tui.clinical import causal
 from medgemma_tui.clinical.textform import question_language
 from medgemma_tui.i18n import N_, _
-from medgemma_tui.tui import keymap, messages
+from medgemma_tui.tui import budget_words, keymap, messages
 from medgemma_tui.tui.app import MedgemmaApp
-from medgemma_tui.tui.chain import request
 from medgemma_tui.tui.conversation import Turn
 from medgemma_tui.tui.help_text import help_text
 from medgemma_tui.tui.screens import dialogs
-from medgemma_tui.tui.screens.teaching import TeachingScreen
+from medgemma_tui.tui.screens.guard import Guard
+from medgemma_tui.tui.screens.prompt import PromptView
 from medgemma_tui.tui.system_text import system_text
 from medgemma_tui.tui.widgets.pieces import is_demo
+
+if TYPE_CHECKING:
+    from medgemma_tui.tui.screens.teaching import TeachingScreen
 
 _THINKING = {
     "auto": N_("Reasoning: the model decides."),
@@ -22,12 +26,19 @@ _THINKING = {
     "skip": N_("Reasoning: skipped. Answers without it were measured to be less safe."),
 }
 
+_SECTIONS = {
+    "auto": N_("Four parts: where the question is of that kind."),
+    "always": N_("Four parts: in every answer."),
+    "off": N_("Four parts: never asked for."),
+}
+
 _WINDOWS = {
     dialogs.CardEditor: "card",
     dialogs.Palette: "palette",
     dialogs.RawText: "raw",
     dialogs.Confirm: "confirm",
-    TeachingScreen: "teaching",
+    Guard: "guard",
+    PromptView: "prompt",
 }
 """Windows that have a help of their own."""
 
@@ -52,6 +63,8 @@ class Screen(MedgemmaApp):
         focused = self.chat.focused
         place = focused.id if focused is not None and focused.id else "composer"
         place = _WINDOWS.get(type(self.screen), place)
+        if self._teaching is not None:
+            place = "teaching"
         self.push_screen(dialogs.Reader(_("Help"), help_text(place, self.settings.keymap)))
 
     def action_system(self) -> None:
@@ -73,11 +86,14 @@ class Screen(MedgemmaApp):
 
     def action_card(self) -> None:
         """The patient card."""
-        self.push_screen(dialogs.CardEditor(self.controller.conversation.card), self._card_closed)
+        self._edit_card(self.controller.card.text)
+
+    def _edit_card(self, text: str) -> None:
+        self.push_screen(dialogs.CardEditor(text), self._card_closed)
 
     def _card_closed(self, text: str | None) -> None:
         if text is not None:
-            self.controller.set_card(text)
+            self.controller.set_card(text, self._edit_card)
 
     def action_raw(self) -> None:
         """The message letter for letter."""
@@ -108,6 +124,10 @@ class Screen(MedgemmaApp):
         if turn is None or not turn.answer.strip():
             self.chat.say(_("There is no answer yet whose causal chain could be shown."))
             return
+        from medgemma_tui.clinical import causal  # this and the view: not before the first frame
+        from medgemma_tui.tui.chain import request
+        from medgemma_tui.tui.screens.teaching import TeachingScreen
+
         self._taught = turn
         self._teaching = TeachingScreen(self._console_profile, turn.question, demo=is_demo(turn))
         self.push_screen(self._teaching, self._teaching_closed)
@@ -127,6 +147,8 @@ class Screen(MedgemmaApp):
         turn, view = self._taught, self._teaching
         if turn is None or view is None or turn.id != message.ticket or not view.waiting:
             return
+        from medgemma_tui.clinical import causal
+
         chain = causal.parse(message.text, turn.answer) if message.error is None else None
         if chain:
             view.take(chain, "model")
@@ -140,7 +162,7 @@ class Screen(MedgemmaApp):
 
     def _extract(self) -> None:
         if self._teaching is not None and self._taught is not None:
-            self._teaching.take(causal.chain_from_answer(self._taught.answer), "answer")
+            self._teaching.extract(self._taught.answer)
 
     # --- the conversation ---
 
@@ -160,7 +182,44 @@ class Screen(MedgemmaApp):
         self.controller.cycle_thinking()
         mode = self.controller.thinking
         self.chat.say(_(_THINKING[mode]), "warning" if mode == "skip" else "information")
-        self.chat.show_thinking(mode)
+        self.chat.show_modes(mode, self.controller.sections)
+
+    def action_sections(self) -> None:
+        """Which of the next questions ask for the four parts."""
+        self.controller.cycle_sections()
+        self.chat.say(_(_SECTIONS[self.controller.sections]))
+        self.chat.show_modes(self.controller.thinking, self.controller.sections)
+
+    def action_window(self) -> None:
+        """How much of the model's window is used."""
+        self.controller.cycle_window()
+
+    def action_template(self) -> None:
+        """A template to fill in, under the draft; where the draft has blanks, the next of them."""
+        composer = self.chat.composer
+        composer.focus()
+        if not composer.next_blank():
+            composer.put_below(self.controller.template())
+            composer.next_blank()
+
+    def action_trim(self) -> None:
+        """Take the filler out of the draft."""
+        before, trimmed = self.plan, self.controller.trimmed()
+        if trimmed is None:
+            self.chat.say(_("There is no filler in the question."))
+            return
+        text, after = trimmed
+        self.chat.composer.rewrite(text)
+        self.chat.say(budget_words.trimmed(before, after))
+
+    def action_prompt(self) -> None:
+        """What the model was given for the selected answer, or the last one."""
+        turns = self.controller.conversation.turns
+        turn = self.chat.transcript.selected or (turns[-1] if turns else None)
+        if turn is None or turn.sent is None:
+            self.chat.say(_("Nothing was sent to the model yet."))
+            return
+        self.push_screen(PromptView(turn))
 
     def action_stop(self) -> None:
         """Stop the answer or leave an edit; in any case back to the composer."""
@@ -214,7 +273,7 @@ class Screen(MedgemmaApp):
         i18n.set_language("en" if i18n.language() == "zh" else "zh")
         self.controller.speak(i18n.language())
         self.chat.relabel()
-        self.chat.show_thinking(self.controller.thinking)
+        self.chat.show_modes(self.controller.thinking, self.controller.sections)
         self.chat.offer()
         self._show_state()
 

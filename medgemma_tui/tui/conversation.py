@@ -11,9 +11,24 @@ from itertools import count
 from typing import Literal
 
 from medgemma_tui.clinical.findings import Analysis
-from medgemma_tui.protocol import ChatChunk, ChatMessage, ErrorInfo, Usage
+from medgemma_tui.clinical.textform import question_language
+from medgemma_tui.protocol import ChatChunk, ChatMessage, ChatRequest, ErrorInfo, Usage
 
 _ids = count(1)
+
+
+@dataclass(frozen=True)
+class Sent:
+    """What went to the model for one turn, kept so that it can be shown as it was.
+
+    ``left`` are the earlier questions that had no room. ``quantization`` is what the service said of its model.
+    """
+
+    request: ChatRequest
+    instructions: str
+    card: str
+    left: tuple[str, ...] = ()
+    quantization: str = ""
 
 
 @dataclass
@@ -42,6 +57,8 @@ class Turn:
     """The headings that the answer had to have; None where it was free."""
     prompt: str = ""
     """What the model is given for the question, with the line of standard terms; empty: the question as it is."""
+    sent: Sent | None = None
+    """What went to the model for this turn; None before it did."""
 
     @property
     def live(self) -> bool:
@@ -126,7 +143,7 @@ class Conversation:
 
     def system_text(self, instructions: str) -> str:
         """What is prefixed to the first user turn: the instructions, then the patient card."""
-        return "\n\n".join(part for part in (instructions.strip(), self.card.strip()) if part)
+        return "\n\n".join(part for part in (instructions.strip(), pinned(self.card)) if part)
 
     def messages_about(self, turn: Turn, instructions: str, question: str) -> list[ChatMessage]:
         """The messages that ask one thing more about a turn's answer, as if nothing had been asked after it.
@@ -158,3 +175,11 @@ class Conversation:
         if question is not None:
             messages.append(ChatMessage(role="user", content=question))
         return messages
+
+
+def pinned(card: str) -> str:
+    """The card as the model is given it, labelled in the card's own language. The demo model was taught this form."""
+    text = card.strip()
+    if not text:
+        return ""
+    return f"患者资料：{text}" if question_language(text) == "zh" else f"Patient: {text}"

@@ -57,6 +57,26 @@ COMMANDS: tuple[Command, ...] = (
         "thinking", "thinking", "f7,ctrl+b", N_("Ask for reasoning"),
         N_("Automatic, always, or never (less safe)"),
     ),
+    Command(
+        "template", "template", "f11,ctrl+underscore", N_("Template"),
+        N_("A question of this kind with blanks to fill in; again: the next blank"), bar=11,
+    ),
+    Command(
+        "trim", "trim", "ctrl+circumflex_accent", N_("Trim"),
+        N_("Take out of the question what tells nothing about the illness"),
+    ),
+    Command(
+        "sections", "sections", "ctrl+x", N_("Four parts"),
+        N_("Definition, mechanism, differential, recommendation: where they suit, always, or never"), "transcript",
+    ),
+    Command(
+        "window", "window", "ctrl+w", N_("Context window"),
+        N_("2,048, 4,096 … tokens, up to the model's own window"), "transcript",
+    ),
+    Command(
+        "prompt", "prompt", "ctrl+e", N_("Prompt"),
+        N_("What the model was given for an answer, exactly"), "transcript",
+    ),
     Command("stop", "stop", "escape", N_("Stop"), N_("Stop the answer; what was written is kept"), bar=3),
     Command("regenerate", "regenerate", "ctrl+r", N_("Again"), N_("Answer the last question again"), bar=8),
     Command(
@@ -90,6 +110,7 @@ _NAMES = {
     "escape": "Esc", "enter": "Enter", "tab": "Tab", "space": "Space", "up": "Up", "down": "Down", "pageup": "PgUp",
     "pagedown": "PgDn", "home": "Home", "end": "End", "backslash": "\\", "left_square_bracket": "[",
     "right_square_bracket": "]", "backspace": "Backspace", "delete": "Del", "left": "Left", "right": "Right",
+    "underscore": "_", "circumflex_accent": "^",
 }  # fmt: skip
 
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 from medgemma_tui.clinical.budget import BudgetPlan, estimate, plan
 from medgemma_tui.protocol import ChatMessage, TokenizeReply, TokenizeRequest
-from medgemma_tui.tui.conversation import Conversation, Turn
+from medgemma_tui.tui.conversation import Conversation, Turn, pinned
 
 UNKNOWN_WINDOW = 8192
 LIVE_STEP = 16
@@ -32,10 +32,12 @@ class Ledger:
     most: int
     """Tokens a reply may take, as the site set it."""
     window: int | None = None
-    """None: no model has said it yet."""
+    """The model's own; None: no model has said it yet."""
+    cap: int | None = None
+    """Use at most so many tokens of it; None: all."""
     _systems: dict[int, int] = field(default_factory=dict)
     _turns: dict[tuple[int, int], int] = field(default_factory=dict)
-    _drafts: dict[int, int] = field(default_factory=dict)
+    _drafts: dict[tuple[int, bool], int] = field(default_factory=dict)  # whether turns stand before it
     _frame: int | None = None  # tokens of an empty question and the opening of the answer
     _asked: dict[int, _Asked] = field(default_factory=dict)
     _ticket: int = 0
@@ -64,10 +66,13 @@ class Ledger:
         if self._frame is None or hash(instructions) not in self._systems:
             return _Asked(instructions, (), "")
         system = conversation.system_text(instructions)
-        uncounted = tuple(_key(turn) for turn in _sent(conversation) if _key(turn) not in self._turns)
-        if hash(system) in self._systems and not uncounted and hash(draft) in self._drafts:
+        turns = _sent(conversation)
+        uncounted = tuple(_key(turn) for turn in turns if _key(turn) not in self._turns)
+        known = not draft or (hash(draft), bool(turns)) in self._drafts
+        if hash(system) in self._systems and not uncounted and known:
             return None
-        return _Asked(system, uncounted, draft)
+        # behind the system text alone it would be counted without the opening of its own turn
+        return _Asked(system, uncounted or tuple(map(_key, turns[-1:])), draft)
 
     def take(self, ticket: int, reply: TokenizeReply | None) -> None:
         """Enter what a count told; None: it could not be had. An answer to a count that was forgotten is ignored."""
@@ -85,26 +90,26 @@ class Ledger:
         for index, key in enumerate(asked.turns):
             self._turns[key] = counts[2 * index] + counts[2 * index + 1]
         opened = counts[-1] + reply.generation_prompt_tokens
-        if not asked.draft:
+        if not asked.draft and not asked.turns:
             self._frame = opened
-            self._drafts = {hash(""): 0}
-        elif self._frame is not None:
-            self._drafts = {hash(""): 0, hash(asked.draft): opened - self._frame}
+        elif asked.draft and self._frame is not None:
+            self._drafts = {(hash(asked.draft), bool(asked.turns)): opened - self._frame}
 
     def plan(self, conversation: Conversation, instructions: str, draft: str, live: Turn | None = None) -> BudgetPlan:
         """The plan for the next question with this draft. A ``live`` turn is taken as if it were answered by now."""
         whole = conversation.system_text(instructions)
         bare, system = self._systems.get(hash(instructions)), self._systems.get(hash(whole))
-        frame, draft_count = self._frame, self._drafts.get(hash(draft))
         turns: list[tuple[int | None, Turn]] = [(self._turns.get(_key(turn)), turn) for turn in _sent(conversation)]
+        frame = self._frame
+        draft_count = self._drafts.get((hash(draft), bool(turns))) if draft else 0
         if live is not None:
             turns.append((None, live))
         known = (self.window, bare, system, frame, draft_count, *(count for count, _turn in turns))
         if bare is None:
             bare = estimate(instructions)
-        card = (system - bare) if system is not None else estimate(conversation.card)
+        card = (system - bare) if system is not None else estimate(pinned(conversation.card))
         return plan(
-            self.window or UNKNOWN_WINDOW,
+            self.used_window,
             self.answer_room,
             bare + (frame or 0),
             max(0, card),
@@ -114,9 +119,19 @@ class Ledger:
         )
 
     @property
+    def whole_window(self) -> int:
+        """Tokens of the model's own window."""
+        return self.window or UNKNOWN_WINDOW
+
+    @property
+    def used_window(self) -> int:
+        """Tokens of the window that are used: the model's own, or fewer where that is set."""
+        return self.whole_window if self.cap is None else min(self.whole_window, self.cap)
+
+    @property
     def answer_room(self) -> int:
         """Tokens kept for trace and answer: what the site set, but at most half of a small window."""
-        return min(self.most, (self.window or UNKNOWN_WINDOW) // 2)
+        return min(self.most, self.used_window // 2)
 
     def forget(self) -> None:
         """Drop the counts of a patient's texts; those of the instructions alone may stay with the window."""

@@ -7,10 +7,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
 from collections.abc import AsyncIterator, Callable, Coroutine
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from textual.message import Message
 
@@ -27,7 +26,11 @@ from medgemma_tui.protocol import (
     TokenizeRequest,
 )
 from medgemma_tui.tui import messages
+from medgemma_tui.tui.own_sockets import own_network_sockets
 from medgemma_tui.tui.reply_batch import ReplyBatch
+
+if TYPE_CHECKING:
+    from medgemma_tui.tui.reading import Reading
 
 FIRST_BACKOFF_S = 0.1
 LONGEST_BACKOFF_S = 3.0
@@ -335,6 +338,20 @@ class Link:
                 error = ErrorInfo(type="timeout", message="no answer in time")
         self._post(messages.AnswerArrived(ticket, text, error))
 
+    # --- reading a text ---
+
+    def read(self, ticket: int, work: Callable[[], Reading]) -> None:
+        """Do this reading in a thread."""
+        self._spawn(self._read(ticket, work))
+
+    async def _read(self, ticket: int, work: Callable[[], Reading]) -> None:
+        from medgemma_tui.clinical.tables import TableError
+
+        try:
+            self._post(messages.TextRead(ticket, await asyncio.to_thread(work)))
+        except TableError as error:
+            self._post(messages.TextRead(ticket, None, str(error)))
+
     # --- counting ---
 
     def count(self, ticket: int, request: TokenizeRequest, *, now: bool = False) -> None:
@@ -383,21 +400,3 @@ class Link:
             self._post(messages.Forgotten())
         except ServiceError as failure:
             self._post(messages.Forgotten(failure.info))
-
-
-def own_network_sockets() -> int | None:
-    """Sockets this process holds open that are not Unix sockets. None where /proc cannot be read."""
-    held = set()
-    try:
-        for descriptor in os.listdir("/proc/self/fd"):  # noqa: PTH208 - a descriptor may close under us
-            with contextlib.suppress(OSError):
-                target = os.readlink(f"/proc/self/fd/{descriptor}")  # noqa: PTH115
-                if target.startswith("socket:["):
-                    held.add(target[len("socket:[") : -1])
-        if not held:
-            return 0
-        with open("/proc/net/unix", encoding="utf-8", errors="replace") as table:  # noqa: PTH123
-            unix = {fields[6] for fields in map(str.split, table) if len(fields) > 6}
-    except OSError:
-        return None
-    return len(held - unix)

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from textual.message import Message
 
 from medgemma_tui.protocol import ChatChunk, ErrorInfo, Health, ModelCard, Telemetry, TokenizeReply
+
+if TYPE_CHECKING:
+    from medgemma_tui.tui.reading import Reading
 
 
 class Connected(Message):
@@ -73,6 +78,16 @@ class Counted(Message):
         self.ticket = ticket
         self.reply = reply
         self.error = error
+        super().__init__()
+
+
+class TextRead(Message):
+    """What was found in the text of request ``ticket``. ``problem``: which list cannot be used, where one cannot."""
+
+    def __init__(self, ticket: int, reading: Reading | None, problem: str = "") -> None:
+        self.ticket = ticket
+        self.reading = reading
+        self.problem = problem
         super().__init__()
 
 

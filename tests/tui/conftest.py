@@ -24,6 +24,7 @@ os.environ.update(_plugin)  # the snapshot plugin's own, which the program would
 from medgemma_tui.tui import profile  # noqa: E402
 from medgemma_tui.tui.commands import Screen  # noqa: E402
 from medgemma_tui.tui.link import ExistingGateway  # noqa: E402
+from medgemma_tui.tui.screens.guard import DEAF_S, Guard  # noqa: E402
 
 
 @pytest.fixture(autouse=True)
@@ -84,9 +85,17 @@ class Driven:
         await self.until(lambda: self.controller.ready, what="ready")
 
     async def ask(self, question: str):
-        """Put a question into the composer, send it, wait for the end of the reply; the turn."""
+        """Put a question into the composer, send it as it is, wait for the end of the reply; the turn."""
         self.chat.set_draft(question)
         await self.press("enter")
+
+        def taken():
+            return isinstance(self.app.screen, Guard) or (self.last and self.last.question == question)
+
+        await self.until(taken, what="the question, or what the guard asks of it")
+        if isinstance(self.app.screen, Guard):
+            await self.pilot.pause(DEAF_S)
+            await self.press("s")
         turn = await self.until(lambda: self.last if self.last and self.last.question == question else None)
         await self.until(lambda: not turn.live, what="the end of the reply")
         return turn

@@ -132,7 +132,7 @@ async def test_new_patient_wipes_everything_here_and_in_the_service(screen, gate
     async with screen(gateway.socket, lang="zh") as it:
         await it.connected()
         turn = await it.ask(corpus.GFR_QUESTION)
-        it.controller.set_card("张三，男")
+        it.controller.set_card("男，65岁")
         it.chat.set_draft("还有一句")
         await it.press("f5")
         await it.press("n")

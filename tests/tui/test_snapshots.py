@@ -26,7 +26,7 @@ from medgemma_tui.protocol import (
     Usage,
 )
 from medgemma_tui.settings import Settings
-from medgemma_tui.tui import controller, link, profile
+from medgemma_tui.tui import link, profile, sending
 from medgemma_tui.tui.commands import Screen
 from medgemma_tui.tui.widgets import title_bar
 
@@ -104,7 +104,7 @@ def fixed(monkeypatch):
             return cls(2026, 11, 24, 14, 2, 0)
 
     monkeypatch.setattr(title_bar, "datetime", Moment)
-    monkeypatch.setattr(controller, "datetime", Moment)
+    monkeypatch.setattr(sending, "datetime", Moment)
     monkeypatch.setattr(link, "own_network_sockets", lambda: 0)
 
 

@@ -240,7 +240,7 @@ def test_the_ledger_adds_up_to_what_the_whole_prompt_counts():
 
     whole = Tokenizer().count(ChatRequest(messages=conversation.messages("rules", "draft")))
     assert plan.used == whole.count
-    assert plan.card == len("\n\ncard")
+    assert plan.card == len("\n\nPatient: card")
     assert plan.reserve == 500  # half of a small window
     assert settle(ledger, conversation, "rules", "draft") == plan  # nothing more to count
 

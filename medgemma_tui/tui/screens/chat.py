@@ -11,15 +11,21 @@ from textual.containers import Horizontal, Vertical
 from textual.screen import Screen
 from textual.widgets import Static
 
-from medgemma_tui.clinical.budget import BudgetPlan
-from medgemma_tui.i18n import _
+from medgemma_tui.clinical.budget import BudgetPlan, estimate
+from medgemma_tui.i18n import _, own
 from medgemma_tui.protocol import Telemetry
 from medgemma_tui.settings import Settings
 from medgemma_tui.tui.conversation import Entry
+from medgemma_tui.tui.guarding import Choice, Guarded
 from medgemma_tui.tui.keymap import bindings
 from medgemma_tui.tui.profile import Profile
+from medgemma_tui.tui.reading import Reading
+from medgemma_tui.tui.screens.guard import Guard
 from medgemma_tui.tui.view import Level
 from medgemma_tui.tui.widgets.budget_meter import BudgetMeter
+from medgemma_tui.tui.widgets.card_line import CardLine
+from medgemma_tui.tui.widgets.chips import Chips
+from medgemma_tui.tui.widgets.coach_line import CoachLine
 from medgemma_tui.tui.widgets.composer import Composer
 from medgemma_tui.tui.widgets.gpu_panel import GpuPanel
 from medgemma_tui.tui.widgets.key_bar import KeyBar
@@ -66,12 +72,15 @@ class ChatScreen(Screen[None]):
         self._empty = True
         self.title_bar = TitleBar(profile, id="title")
         self.welcome = Welcome(id="welcome")
+        self.card_line = CardLine(profile, id="card-line")
         self.transcript = Transcript(profile, id="transcript")
         self.transcript.full_names = settings.full_names
         self.remark = Remark(profile, id="remark")
         self.banner = Banner(id="banner")
         self.suggestions = Suggestions(id="suggestions")
         self.composer = Composer(id="composer")
+        self.chips = Chips(profile, id="chips")
+        self.coach = CoachLine(profile, settings.keymap, id="coach")
         self.gpu = GpuPanel(profile, id="gpu")
         self.meter = BudgetMeter(profile, id="meter")
         self.gpu_line = GpuPanel(profile, id="gpu-line")
@@ -86,6 +95,7 @@ class ChatScreen(Screen[None]):
         with Horizontal(id="body"):
             with Vertical(id="main"):
                 yield self.welcome
+                yield self.card_line
                 yield self.transcript
                 yield self.remark
                 yield self.suggestions
@@ -94,6 +104,8 @@ class ChatScreen(Screen[None]):
                     yield self.gpu_line
                     yield self.meter_line
                 yield self.composer
+                yield self.chips
+                yield self.coach
             with Vertical(id="side"):
                 yield self.gpu
                 yield self.meter
@@ -155,6 +167,7 @@ class ChatScreen(Screen[None]):
         self.composer.wipe()
         self.suggestions.offer(())
         self.remark.clear()
+        self.show_card("")
         self.app._clipboard = ""
         self.clear_selection()
         self._set_empty(True)
@@ -179,10 +192,30 @@ class ChatScreen(Screen[None]):
         """A window opens: what was said belongs to what was done before."""
         self.remark.clear()
 
-    def show_thinking(self, mode: str) -> None:
+    def show_modes(self, thinking: str, sections: str) -> None:
         """What the next question asks of the model, where it is not the usual."""
-        words = {"force": _("reasoning: always"), "skip": _("reasoning: skipped, less safe")}
-        self.composer.border_title = words.get(mode, "")
+        words = [
+            {"force": _("reasoning: always"), "skip": _("reasoning: skipped, less safe")}.get(thinking, ""),
+            {"always": _("four parts: always"), "off": _("four parts: never")}.get(sections, ""),
+        ]
+        self.composer.border_title = own(" · ".join(filter(None, words)))
+
+    def show_card(self, text: str) -> None:
+        """The patient card, as it is from now on."""
+        self.card_line.show(text)
+
+    def understood(self, reading: Reading | None) -> None:
+        """What was found in the draft; None: it is empty."""
+        if reading is None:
+            self.chips.show(None)
+            self.coach.show(None)
+        else:
+            self.chips.show(reading.asking.analysis)
+            self.coach.show(reading.coaching, estimate("".join(each.text for each in reading.fillers)))
+
+    def guard(self, guarded: Guarded, decided: Callable[[Choice], None]) -> None:
+        """Ask what is to become of what could tell who the patient is."""
+        self.app.push_screen(Guard(guarded), lambda choice: decided(choice or "edit"))
 
     def editing(self, active: bool) -> None:
         """The draft will replace the last question."""
@@ -204,7 +237,7 @@ class ChatScreen(Screen[None]):
         """Say everything again in the language in use."""
         for widget in (
             self.title_bar, self.welcome, self.transcript, self.gpu, self.gpu_line, self.meter, self.meter_line,
-            self.status_bar, self.key_bar,
+            self.status_bar, self.key_bar, self.card_line, self.chips, self.coach,
         ):  # fmt: skip
             widget.relabel()
         self.remark.clear()

@@ -6,6 +6,7 @@ paste is either put in at once or, where it is long, later at the place where th
 
 from __future__ import annotations
 
+import re
 from typing import ClassVar
 
 from textual import events
@@ -13,12 +14,15 @@ from textual.binding import Binding, BindingType
 from textual.message import Message
 from textual.strip import Strip
 from textual.widgets import TextArea
+from textual.widgets.text_area import Selection
 
 from medgemma_tui.i18n import N_
 from medgemma_tui.safetext import clean
 
 COUNTED_PASTE_CHARS = 2000
 """A paste longer than this is counted before it is let in."""
+
+_BLANK = re.compile("＿{2,}|_{3,}")  # as templates have them
 
 
 class SafeTextArea(TextArea):
@@ -135,9 +139,33 @@ class Composer(SafeTextArea):
         """A long paste was found to fit: it goes where the cursor was, before what was typed since."""
         before, self._before_paste = self._before_paste, ""
         if self.selection.is_empty and self.text.startswith(before):
-            self.insert(text, (before.count("\n"), len(before.rpartition("\n")[2])))
+            self.insert(text, _location(before, len(before)))
         else:
             self.insert_pasted(text)
+
+    def put_below(self, text: str) -> None:
+        """Put a text under the draft, the cursor before it. It can be undone."""
+        end = self.document.end
+        start = self.insert(f"\n{text}" if self.text.strip() else text, end, maintain_selection_offset=False)
+        self.move_cursor((end[0] + 1, 0) if self.text.strip() and start.end_location[0] > end[0] else end)
+
+    def rewrite(self, text: str) -> None:
+        """Replace the draft as a person would who types: it can be undone."""
+        self.history.checkpoint()
+        self.replace(text, self.document.start, self.document.end, maintain_selection_offset=False)
+        self.history.checkpoint()
+        self.move_cursor(self.document.end)
+
+    def next_blank(self) -> bool:
+        """Select the next blank to fill in, from the cursor on and then from the start. False where there is none."""
+        text = self.text
+        blank = _BLANK.search(text, len(self.get_text_range(self.document.start, self.selection.end)))
+        blank = blank or _BLANK.search(text)
+        if blank is None:
+            return False
+        self.selection = Selection(*(_location(text, index) for index in blank.span()))
+        self.scroll_cursor_visible()
+        return True
 
     def wipe(self) -> None:
         """Forget draft, history and everything that could be undone."""
@@ -194,3 +222,9 @@ class Composer(SafeTextArea):
         self.load_text(self._sent[at])
         self.move_cursor(self.document.end)
         self._at = at
+
+
+def _location(text: str, index: int) -> tuple[int, int]:
+    """Row and column of a place in a text."""
+    before = text[:index]
+    return before.count("\n"), len(before.rpartition("\n")[2])
