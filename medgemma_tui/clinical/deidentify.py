@@ -9,6 +9,7 @@ prove that a text has no identifier.
 from __future__ import annotations
 
 import re
+from bisect import bisect_right
 from dataclasses import dataclass
 from typing import cast, get_args
 
@@ -29,7 +30,10 @@ from medgemma_tui.clinical.rowfields import choice_of, text_of, texts_of
 from medgemma_tui.clinical.textform import fold, is_word
 
 _ANY_NUMBER = r"[号码]|barcode|no\.?|number|#|id|doi|pmid"
+_SENTENCE_END = re.compile("[\n。;]")  # hardly an identifier goes on behind these
+_ROUNDS = 4
 _NEAR = 24  # signs on either side that say in which language a mask is to be
+_Found = tuple[IdentifierKind, Span]
 _CHINESE = re.compile("[\u3001-\u9fff\uff01-\uff1f]")
 _WIDE = re.compile("[\uff21-\uff3a\uff41-\uff5a\u3000\u00a0]")
 _CAPITALS = str.maketrans({0xFF01 + offset: 0x21 + offset for offset in range(94)} | {0x3000: 0x20, 0xA0: 0x20})
@@ -91,19 +95,12 @@ def find_identifiers(text: str) -> tuple[Identifier, ...]:
     folded = fold(text)
     cased = text.translate(_CAPITALS) if _WIDE.search(text) else text
     verdicts: dict[str, bool] = {}
-    found = _behind_labels(folded, cased, verdicts)
-    by_shape: dict[IdentifierKind, list[Span]] = {
-        "id_number": bare_ids(folded, _is_of_a_thing),
-        "phone": bare_phones(folded, _is_of_a_thing),
-        "email": emails(folded),
-        "address": addresses_by_shape(folded, cased),
-        "name": names_before_sex(folded, cased, verdicts) + titled_names(folded, cased),
-        "birth_date": births(folded),
-    }
-    found += [(kind, span) for kind, spans in by_shape.items() for span in spans]
+    found = _apart(_search(folded, cased, verdicts))
+    if found:
+        found = _apart(found + _beside(folded, cased, found, verdicts))
     return tuple(
         Identifier(kind, text[start:end], (start, end), _mask_for(kind, text, start, end))
-        for kind, (start, end) in _apart(found)
+        for kind, (start, end) in found
     )
 
 
@@ -121,9 +118,54 @@ def mask(text: str, identifiers: tuple[Identifier, ...]) -> str:
     return "".join([*parts, text[at:]])
 
 
-def _behind_labels(folded: str, cased: str, verdicts: dict[str, bool]) -> list[tuple[IdentifierKind, Span]]:
+def _search(folded: str, cased: str, verdicts: dict[str, bool]) -> list[_Found]:
+    by_shape: dict[IdentifierKind, list[Span]] = {
+        "id_number": bare_ids(folded, _is_of_a_thing),
+        "phone": bare_phones(folded, _is_of_a_thing),
+        "email": emails(folded),
+        "address": addresses_by_shape(folded, cased),
+        "name": names_before_sex(folded, cased, verdicts) + titled_names(folded, cased),
+        "birth_date": births(folded),
+    }
+    return _behind_labels(folded, cased, verdicts) + [
+        (kind, span) for kind, spans in by_shape.items() for span in spans
+    ]
+
+
+def _beside(folded: str, cased: str, found: list[_Found], verdicts: dict[str, bool]) -> list[_Found]:
+    """What can be told only when what was found is masked: a mask divides words that were run together."""
+    ends = [match.end() for match in _SENTENCE_END.finditer(folded)]
+    sentences: dict[int, list[_Found]] = {}
+    for item in found:
+        sentences.setdefault(bisect_right(ends, item[1][0]), []).append(item)
+    more: list[_Found] = []
+    for number, items in sentences.items():
+        start = ends[number - 1] if number else 0
+        stop = max(ends[number] if number < len(ends) else len(folded), items[-1][1][1])
+        here = [(kind, (first - start, last - start)) for kind, (first, last) in items]
+        for _ in range(_ROUNDS):
+            spans = [span for _, span in here]
+            hidden, written = _hidden(folded[start:stop], spans), _hidden(cased[start:stop], spans)
+            new = [item for item in _apart(_search(hidden, written, verdicts)) if "[" not in hidden[slice(*item[1])]]
+            if not new:
+                break
+            here += new
+            more += [(kind, (first + start, last + start)) for kind, (first, last) in new]
+    return more
+
+
+def _hidden(text: str, spans: list[Span]) -> str:
+    """The text with these spans masked by signs, of the same length."""
+    parts, at = [], 0
+    for start, end in sorted(spans):
+        parts += [text[at:start], "[" * (end - start)]
+        at = end
+    return "".join([*parts, text[at:]])
+
+
+def _behind_labels(folded: str, cased: str, verdicts: dict[str, bool]) -> list[_Found]:
     lists = _lists()
-    found: list[tuple[IdentifierKind, Span]] = []
+    found: list[_Found] = []
     for match in lists.label.finditer(folded):
         start, end = match.span()
         if start and is_word(folded[start]) and is_word(folded[start - 1]):
@@ -160,9 +202,9 @@ def _mask_for(kind: IdentifierKind, text: str, start: int, end: int) -> str:
     return zh if _CHINESE.search(near) else en
 
 
-def _apart(found: list[tuple[IdentifierKind, Span]]) -> list[tuple[IdentifierKind, Span]]:
+def _apart(found: list[_Found]) -> list[_Found]:
     """Where findings overlap the one that begins first counts, then the longer, then the one found first."""
-    kept: list[tuple[IdentifierKind, Span]] = []
+    kept: list[_Found] = []
     for kind, span in sorted(found, key=lambda item: (item[1][0], -item[1][1])):
         if span[0] < span[1] and (not kept or span[0] >= kept[-1][1][1]):
             kept.append((kind, span))

@@ -32,9 +32,9 @@ _STREET_NUMBER = re.compile(
 _BEFORE = re.compile(rf"(?:{_SIGN}{{1,6}}?(?:{_ADMIN}|街道|镇|乡|村)){{0,5}}{_SIGN}{{1,6}}")
 _WINDOW = 26
 _OPENING = re.compile(r"[ \t]*(?:为|是|is)?[ \t]*(?P<colon>[:=]?)[ \t]*")
-_CLAUSE = re.compile(r"[^,;。\n\t]{1,60}")
-_MORE = re.compile(r" ?, ?(?=[0-9a-z一二三四五六七八九十]{1,5}(?:号|栋|幢|单元|室|楼|层|座|门))[^,;。\n\t]{1,30}")
-_ENGLISH_LINE = re.compile(r"[^;\n\t]{3,120}")
+_CLAUSE = re.compile(r"[^,;。\n\t\[]{1,60}")
+_MORE = re.compile(r" ?, ?(?=[0-9a-z一二三四五六七八九十]{1,5}(?:号|栋|幢|单元|室|楼|层|座|门))[^,;。\n\t\[]{1,30}")
+_ENGLISH_LINE = re.compile(r"[^;\n\t\[]{3,120}")
 _PATIENT_AGAIN = re.compile(  # behind an address the text speaks of the patient again
     r"[ ,]{1,3}(?:[男女](?![\u4e00-\u9fff])|\d{1,3} ?(?:岁|[- ]?(?:years?|yrs?|yo|y/o|y)(?![a-z]))"
     r"|(?:an? |the |male|female|man|woman|who|with|has|had|is|was|presented|presents|complains|admitted|pt|patient)"

@@ -461,6 +461,20 @@ def test_any_text_keeps_its_other_letters_and_is_masked_once(text: str) -> None:
     assert len(hidden) == len(rest + text[at:])
 
 
+PIECES = (
+    "患者 姓名： 张三 李四 王先生 ，男，62岁 ， \n 电话 13812345678 010-65251234 住院号 ZY00123 身份证号： 11010519491231002X 住址： 家住 "
+    "北京市朝阳区建国路88号 人民路12号 出生日期 1961-03-05 出生 Name: Patient: Mr. John Smith DOB: MRN 12345678 Tel: a@b.com 胸痛 "
+    "联系人 妻子 [姓名] 微信 Address: 标本号 因 入院 10 · 某 ： ( ) 医师："
+).split(" ")
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.lists(st.sampled_from(PIECES), max_size=9))
+def test_what_is_masked_has_nothing_left_however_words_run_together(pieces: list[str]) -> None:
+    hidden = masked("".join(pieces))
+    assert find_identifiers(hidden) == ()
+
+
 def test_a_finding_of_another_text_masks_nothing() -> None:
     stray = Identifier("name", "张三", (0, 2), "[姓名]")
     assert mask("李四，男", (stray,)) == "李四，男"
