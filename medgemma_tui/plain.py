@@ -362,7 +362,8 @@ class _Session:
         """What a person should look at in an answer, and what is not in it."""
         if not turn.answer.strip():
             return
-        for found in self._review.answer_marks[:_MOST_MARKS]:
+        doubts_first = sorted(self._review.answer_marks, key=lambda mark: mark.kind in ("guideline", "evidence_level"))
+        for found in doubts_first[:_MOST_MARKS]:
             _tell(_("In the answer: {mark}").format(mark=words.mark(found)))
         more = len(self._review.answer_marks) - _MOST_MARKS
         if more > 0:

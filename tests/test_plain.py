@@ -154,3 +154,25 @@ def test_a_new_patient_takes_card_marks_and_prompt_along(talk: Talk) -> None:
     assert "The model has not been given anything yet." in after
     assert "Nothing to check was found." in after
     assert "王小明" not in after
+
+
+def test_the_card_keeps_the_diagnosis_when_its_turn_has_left(talk: Talk) -> None:
+    first = "65岁男性，突发胸痛2小时，V1–V4 ST段抬高，STEMI，" + "既往史详述，" * 120 + "如何治疗？"
+    service, told, code = talk(
+        first, "针对上述情况，抗凝如何选择？", "针对上述情况，出院前要做什么？", context_window=2048, max_tokens=512
+    )
+    assert code == 0
+    assert [len(request.messages) for request in service.asked] == [2, 4, 6]
+    long = "，并请逐条说明依据" * 80
+    service, told, code = talk(
+        first,
+        f"针对上述情况，抗凝如何选择{long}？",
+        "针对上述情况，出院前要做什么？",
+        context_window=2048,
+        max_tokens=512,
+    )
+    last = service.asked[-1]
+    assert "The oldest 1 turns no longer fit" in told
+    assert not any("既往史详述" in message.text for message in last.messages)
+    assert "STEMI" in last.messages[0].text
+    assert "V1–V4" in last.messages[0].text
