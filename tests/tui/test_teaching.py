@@ -242,6 +242,12 @@ async def test_the_demo_model_is_named_on_it(rounds):
         assert "DEMO, NOT MEDICAL" in it.text()
 
 
+async def test_the_question_is_masked_for_the_room(rounds):
+    async with rounds(service_of(reply(*CHAIN)), "电话13800138000的患者，为什么？", lang="zh") as it:
+        assert "13800138000" not in it.text()
+        assert "患者，为什么" in it.text()
+
+
 async def test_an_ascii_terminal_gets_ascii(rounds):
     english = "## Mechanism\nplaque rupture → thrombus → ischaemia"
     async with rounds(service_of("", answer=english), "Why?", term="vt220", size=(120, 36)) as it:

@@ -17,6 +17,7 @@ from textual.timer import Timer
 
 from medgemma_tui import clinical_words
 from medgemma_tui.clinical import causal
+from medgemma_tui.clinical.deidentify import find_identifiers, mask
 from medgemma_tui.clinical.tables import TableError
 from medgemma_tui.i18n import N_, _
 from medgemma_tui.safetext import clean_line
@@ -153,10 +154,10 @@ class TeachingScreen(Screen[None]):
         """The person does not wait for the model."""
 
     def __init__(self, profile: Profile, title: str, *, demo: bool) -> None:
-        """``title``: what was asked. ``demo``: the demo model answered it."""
+        """``title``: what was asked; it is masked, for others see it. ``demo``: the demo model answered it."""
         super().__init__()
         self._glyphs = profile.glyphs
-        self.stage = Stage(profile, self._glyphs.shown(clean_line(title)), demo=demo)
+        self.stage = Stage(profile, self._glyphs.shown(clean_line(_masked(title))), demo=demo)
         self.demo = demo
         self._timer: Timer | None = None
 
@@ -274,3 +275,11 @@ class TeachingScreen(Screen[None]):
             self.say(str(error), "bad")
         else:
             self.say(_("Written to {path}, readable by you alone.").format(path=path), "ok")
+
+
+def _masked(question: str) -> str:
+    """A question as it can be shown to a room; nothing where the lists for that cannot be used."""
+    try:
+        return mask(question, find_identifiers(question))
+    except TableError:
+        return ""
