@@ -24,6 +24,7 @@ _TOKEN = re.compile(
 )
 _EACH = re.compile(_NUM)
 _VALUE_IN_WORD = re.compile(r"[a-z]{1,6}(\d+(?:\.\d+)?)")
+_ISOTOPE = re.compile(r"1[34]c(?![a-z])")  # 13C呼气试验
 _POWER = re.compile(r" ?[x*] ?(?:10(?:\^ ?\d{1,2}|[⁰¹²³⁴-⁹]{1,2})|e\d{1,2}) ?(?P<per>/ ?(?:l|ul|μl|ml|升))?")
 _LINE_NUMBER = re.compile(
     r"^ {0,3}#{1,6} {0,3}(?P<heading>\d{1,3})(?!\d)"
@@ -121,6 +122,8 @@ def find(folded: str) -> Iterator[Figures]:
             continue
         start, end = token.span()
         if folded[end : end + 1] in "^⁰¹²³⁴⁵⁶⁷⁸⁹₀₁₂₃₄₅₆₇₈₉" and end < len(folded):
+            continue
+        if _ISOTOPE.match(folded, start):
             continue
         unit, unit_end = unit_at(folded, end)
         glued = folded[end : end + 1]

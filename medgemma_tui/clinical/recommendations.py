@@ -54,7 +54,7 @@ class Led:
         return found
 
     def _name(self, hits: Sequence[Hit]) -> None:
-        self._named.update(word.id for hit in hits for word in hit.words if word.role in ("action", "drug"))
+        self._named.update(id_ for hit in hits for id_ in _named(hit))
 
     def _is_led(self, id_: str) -> bool:
         return id_ in self._named or not self._named.isdisjoint(wording().leads.get(id_, ()))
@@ -64,8 +64,9 @@ class Led:
         new: list[str] = []
         for _clause, group in groupby(advised, key=lambda each: each.clause):
             same = list(group)
-            new += [each.id for each in same]
-            if not any(self._is_led(each.id) for each in same):
+            ids = [id_ for each in same for id_ in each.ids]
+            new += ids
+            if not any(map(self._is_led, ids)):
                 yield min(each.start for each in same), max(each.end for each in same)
         self._named.update(new)
 
@@ -74,7 +75,7 @@ class Led:
 class _Advised:
     """A drug or procedure that is recommended, from the word that recommends it on; ``clause``: its comma's number."""
 
-    id: str
+    ids: tuple[str, ...]
     start: int
     end: int
     clause: int
@@ -94,8 +95,7 @@ def _advised(folded: str, span: Span, hits: Sequence[Hit], *, plain: bool, doses
             cue = hit
             if avoided is not None and _pause(folded, avoided.end, hit.start):
                 avoided = None
-        id_ = hit.id_of("action", "drug")
-        if id_ is None or (avoided is not None and not _pause(folded, avoided.end, hit.start)):
+        if not hit.has("action", "drug") or (avoided is not None and not _pause(folded, avoided.end, hit.start)):
             continue
         by_cue = cue is not None and hit.start - max(cue.end, last) <= _AHEAD
         by_cue = by_cue and cue is not None and not (last < cue.end and _comma(folded, cue.end, hit.start))
@@ -111,7 +111,11 @@ def _advised(folded: str, span: Span, hits: Sequence[Hit], *, plain: bool, doses
             if last > start:
                 start = hit.start
             last = end
-            yield _Advised(id_, start, end, folded.count(",", span[0], hit.start))
+            yield _Advised(_named(hit), start, end, folded.count(",", span[0], hit.start))
+
+
+def _named(hit: Hit) -> tuple[str, ...]:
+    return tuple(word.id for word in hit.words if word.role in ("action", "drug"))
 
 
 def _sentences(folded: str, start: int = 0, end: int | None = None) -> Iterator[Span]:

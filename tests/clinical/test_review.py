@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from medgemma_tui.clinical import tables
 from medgemma_tui.clinical.findings import Mark, MarkKind, Review
 from medgemma_tui.clinical.review import review
+from medgemma_tui.clinical.textform import fold
 from medgemma_tui.demo import corpus
 
 
@@ -194,6 +195,15 @@ def test_what_was_named_before_or_is_advised_against_is_no_jump(question: str, r
     assert answer("jump", text, reasoning, question) == []
 
 
+def test_every_member_of_a_group_is_a_drug_or_a_group() -> None:
+    actions = tables.rows("review", "action")
+    known = {fold(str(row["en"])) for row in tables.rows("drugs", "drug")} | {fold(str(row["id"])) for row in actions}
+    for row in actions:
+        members = row.get("members", [])
+        assert isinstance(members, list)
+        assert {fold(member) for member in members} <= known, row["id"]
+
+
 def test_a_step_with_a_reason_or_a_source_leads_to_its_own_recommendation() -> None:
     assert trace("jump", "1. 胸痛。\n2. 由于出血风险高，建议泮托拉唑。") == []
     assert trace("jump", "1. Pain.\n2. ESC 2023: give aspirin.") == []
@@ -286,6 +296,7 @@ def test_a_method_that_was_named_in_an_earlier_step_counts_and_one_in_a_later_do
         ("ESC 2023；2012年；KDIGO 2012/2024；NICE NG28 (2015)", []),
         ("文献[1]，[12]", []),
         ("mL/min/1.73 m²", []),
+        ("13C呼气试验，¹³C", []),
     ],
 )
 def test_numbers_that_nothing_supports(text: str, numbers: list[str]) -> None:
