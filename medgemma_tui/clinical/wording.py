@@ -111,7 +111,10 @@ class _Maker:
         if not folded:
             raise tables.TableError("review.toml", "an expression is empty")
         known = self._words.get(folded, _EMPTY)
-        self._words[folded] = (*known, word) if word is not None and word not in known else known
+        if word is None:
+            self._words[folded] = _EMPTY  # a site's not_hedge takes a packaged hedge out
+        elif word not in known:
+            self._words[folded] = (*known, word)
 
     def put_all(self, expressions: list[str], word: Word | None) -> None:
         for expression in expressions:

@@ -474,6 +474,11 @@ def test_a_site_extends_the_lists_and_is_told_of_a_bad_row(tmp_path: Path) -> No
         assert trace("guideline", "XYZ医院 2025") == []
         tables.use_site_directory(tmp_path)
         assert trace("guideline", "XYZ医院 2025") == ["XYZ医院 2025"]
+        assert trace("hedge", "大概") == ["大概"]
+        (tmp_path / "hedges.toml").write_text(head + '[[not_hedge]]\nwords = ["大概"]\n', "utf-8")
+        tables.use_site_directory(None)
+        tables.use_site_directory(tmp_path)
+        assert trace("hedge", "大概") == []
         tables.use_site_directory(None)
         (tmp_path / "review.toml").write_text(head + '[[method]]\nid = "x"\nwhen = "never"\nnames = ["x"]\n', "utf-8")
         tables.use_site_directory(tmp_path)
