@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 from medgemma_tui import clinical_words
 from medgemma_tui.clinical.findings import Analysis, Mark, MarkKind, Review, Step
 from medgemma_tui.i18n import _
 from medgemma_tui.safetext import clean_line
 from medgemma_tui.tui.blocks import Block
-from medgemma_tui.tui.ink import MUTED, Ink, Line
+from medgemma_tui.tui.ink import MUTED, TEXT, Ink, Line
 from medgemma_tui.tui.profile import Glyphs
+from medgemma_tui.tui.widgets.chips import chips as chip_runs
 from medgemma_tui.tui.wrap import truncate
 
 ORDER: tuple[MarkKind, ...] = (
@@ -19,7 +21,6 @@ ORDER: tuple[MarkKind, ...] = (
 )  # fmt: skip
 _INKS: dict[MarkKind, Ink] = {"guideline": Ink("link"), "evidence_level": Ink("link")}
 _DOUBT = Ink("warn")
-_TERM = Ink("link")
 _EVIDENCE = 48
 """Cells of one piece of evidence."""
 _MOST = 6
@@ -54,17 +55,11 @@ def answer_lines(review: Review, glyphs: Glyphs) -> Iterator[tuple[str, Ink]]:
 
 def chips(analysis: Analysis, glyphs: Glyphs) -> Line:
     """What was understood of a question: standard terms, the patient, values in both units, what follows from them."""
-    shown = [(clinical_words.term(term), _TERM) for term in analysis.terms]
-    for entity in analysis.entities:
-        if entity.implausible:
-            shown.append((clinical_words.entity(entity), _DOUBT))
-        elif entity.kind in ("age", "sex") or entity.also:
-            shown.append((clinical_words.entity(entity), MUTED))
-    shown += [(clinical_words.derived(value), MUTED) for value in analysis.derived]
+    telling = tuple(each for each in analysis.entities if each.kind in ("age", "sex") or each.also or each.implausible)
     made: Line = []
-    for text, ink in dict.fromkeys(shown):
+    for text, ink in chip_runs(replace(analysis, entities=telling)):
         made += [(f" {glyphs.dot} ", MUTED)] if made else []
-        made.append((glyphs.shown(text), ink))
+        made.append((glyphs.shown(text), MUTED if ink == TEXT else ink))
     return made
 
 
