@@ -107,6 +107,18 @@ def test_every_list_is_read():
         "antidiabetic",
         "sobbing",
         "paper",
+        "肝损伤风险高",
+        "疼痛经休息缓解",
+        "肋间神经痛",
+        "阿托伐他汀20mg",
+        "嘱多饮水",
+        "肝大小正常",
+        "非典型增生",
+        "肝功能异常",
+        "酒精分析",
+        "恢复视力",
+        "PACS",
+        "A cold front",
     ],
 )
 def test_nothing_is_found_inside_other_words(text):
@@ -148,6 +160,23 @@ def test_spans_are_into_the_text_as_typed():
     assert [(term.text, term.negated) for term in find_terms(text)] == [
         ("ＣＯＰＤ", False), ("心梗", True), ("房颤", True), ("heart attack", False),
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "无尿频、尿急、血尿",
+        "无糖尿病、冠心病",
+        "无水肿、黄疸",
+        "无脑梗、心梗史",
+        "无意识模糊、抽搐",
+        "无活动时胸痛、气短",
+    ],
+)
+def test_every_term_of_a_denied_list_is_negated(text):
+    # 无尿, 无糖, 无水 are words of their own, and here they are none.
+    assert len(find_terms(text)) > 1
+    assert all(term.negated for term in find_terms(text))
 
 
 def test_a_relatives_illness_is_neither_negated_nor_the_patients():
