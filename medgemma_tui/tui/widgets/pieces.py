@@ -199,7 +199,11 @@ class Composer:
             (f" {glyphs.dot} ".join(parts), _TRACE),
             (f"  ({hint})", MUTED),
         ]
-        return Piece(("summary", tuple(line)), lambda width: wrap(line, width, rest=0), 40, kind="summary")
+
+        def make(width: int) -> list[Line]:
+            return wrap(line if width_of(line) <= width else line[:-1], width)  # the key bar has the key, too
+
+        return Piece(("summary", tuple(line)), make, 40, kind="summary")
 
     def _said(self, name: str, text: str, ink: Ink, mark: str) -> Piece:
         """A sentence of the program's own, with a hanging mark."""
