@@ -201,7 +201,8 @@ class Composer:
         ]
 
         def make(width: int) -> list[Line]:
-            return wrap(line if width_of(line) <= width else line[:-1], width)  # the key bar has the key, too
+            hinted = width_of(line) <= width or width_of(line[:-1]) > width  # the key bar has the key, too
+            return wrap(line if hinted else line[:-1], width)
 
         return Piece(("summary", tuple(line)), make, 40, kind="summary")
 
