@@ -230,6 +230,14 @@ async def test_an_answer_without_a_chain_says_so_and_what_to_do(rounds):
         assert "There is no chain to write" in it.text()
 
 
+async def test_its_help_speaks_of_it(rounds):
+    async with rounds(service_of(reply(*CHAIN)), size=(100, 40)) as it:
+        await it.press("f1")
+        assert "You are in the teaching view" in it.text()
+        await it.press("escape")
+        assert it.app.screen is it.view
+
+
 async def test_without_an_answer_there_is_nothing_to_show(screen, tmp_path):
     async with screen(tmp_path / "x.sock") as it:
         await it.press("f12")
