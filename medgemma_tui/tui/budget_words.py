@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from medgemma_tui import clinical_words
 from medgemma_tui.clinical.budget import BudgetPlan
 from medgemma_tui.i18n import _, ngettext
 
@@ -49,11 +50,12 @@ def window(size: int, whole: int, left: int, back: int) -> str:
         text = _("Context window: {size} of the model's {whole} tok.").format(size=f"{size:,}", whole=f"{whole:,}")
     else:
         text = _("Context window: all of the model's {whole} tok.").format(whole=f"{whole:,}")
+    sentences = [text]
     if back:
-        text += " " + ngettext("{n} turn is back in it.", "{n} turns are back in it.", back).format(n=back)
+        sentences.append(ngettext("{n} turn is back in it.", "{n} turns are back in it.", back).format(n=back))
     if left:
-        text += " " + ngettext("{n} turn left it.", "{n} turns left it.", left).format(n=left)
-    return text
+        sentences.append(ngettext("{n} turn left it.", "{n} turns left it.", left).format(n=left))
+    return clinical_words.sentences(*sentences)
 
 
 def trimmed(before: BudgetPlan, after: BudgetPlan) -> str:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from medgemma_tui import i18n
 from medgemma_tui.clinical.textform import question_language
 from medgemma_tui.i18n import N_, _
-from medgemma_tui.tui import budget_words, keymap, messages
+from medgemma_tui.tui import keymap, messages
 from medgemma_tui.tui.app import MedgemmaApp
 from medgemma_tui.tui.conversation import Turn
 from medgemma_tui.tui.help_text import help_text
@@ -204,13 +204,7 @@ class Screen(MedgemmaApp):
 
     def action_trim(self) -> None:
         """Take the filler out of the draft."""
-        before, trimmed = self.plan, self.controller.trimmed()
-        if trimmed is None:
-            self.chat.say(_("There is no filler in the question."))
-            return
-        text, after = trimmed
-        self.chat.composer.rewrite(text)
-        self.chat.say(budget_words.trimmed(before, after))
+        self.controller.trim()
 
     def action_prompt(self) -> None:
         """What the model was given for the selected answer, or the last one."""

@@ -11,7 +11,6 @@ from dataclasses import replace
 
 from medgemma_tui import instructions
 from medgemma_tui.clinical.budget import BudgetPlan
-from medgemma_tui.clinical.textform import question_language
 from medgemma_tui.demo import corpus
 from medgemma_tui.i18n import Language, _
 from medgemma_tui.protocol import ChatChunk, ChatMessage, ErrorInfo, TokenizeReply
@@ -20,7 +19,9 @@ from medgemma_tui.tui import budget_words
 from medgemma_tui.tui.conversation import Conversation
 from medgemma_tui.tui.conversation import Turn as Turn
 from medgemma_tui.tui.desk import Desk, Sections, Thinking
+from medgemma_tui.tui.drafting import Drafting
 from medgemma_tui.tui.link import Link
+from medgemma_tui.tui.pasting import Paster
 from medgemma_tui.tui.patient_card import PatientCard
 from medgemma_tui.tui.reading import Reader, Reading
 from medgemma_tui.tui.sending import Sender
@@ -29,7 +30,6 @@ from medgemma_tui.tui.window import Window
 
 _NEXT_THINKING: dict[Thinking, Thinking] = {"auto": "force", "force": "skip", "skip": "auto"}
 _NEXT_SECTIONS: dict[Sections, Sections] = {"auto": "always", "always": "off", "off": "auto"}
-LARGEST_PASTE_BYTES = 2 * 1024 * 1024
 
 
 class Controller:
@@ -48,10 +48,10 @@ class Controller:
         )
         self.window = Window(self._desk, link)
         self._reader = Reader(self._desk, link)
+        self._drafting = Drafting(self._desk, self._reader, self._draft_read)
         self.card = PatientCard(self._desk, self._card_changed)
         self._sender = Sender(self._desk, self.window, self._reader, self.card, link, self.draft_changed)
-        self._paste: str | None = None  # pasted text that is being counted
-        self._reading: Reading | None = None  # of the draft, as it was when it was read last
+        self._paster = Paster(self._desk, self.window, self.draft_changed)
         self._forget_owed = False
 
     @property
@@ -95,47 +95,33 @@ class Controller:
         return self._plan()
 
     def _plan(self, live: Turn | None = None) -> BudgetPlan:
-        plan = self.window.plan(self._draft, live)
-        draft = self._view.draft.strip()
-        # until it has been read, nobody knows which standard terms will go with it
-        return plan if not draft or self._reader.has_read(draft) else replace(plan, exact=False)
-
-    @property
-    def _draft(self) -> str:
-        """What would be sent for the draft, as far as it has been read."""
-        return self._reader.prompt_of(self._view.draft)
+        plan = self.window.plan(self._drafting.text, live)
+        # until the draft has been read, nobody knows which standard terms will go with it
+        return plan if self._drafting.is_read else replace(plan, exact=False)
 
     def draft_changed(self) -> None:
         """The draft, the card or the turns changed: show the plan and have it counted."""
         self._show_plan()
         if not self._view.draft.strip():
-            self._understood(None)
-        if self._paste is None and not self._sender.counting:  # a question on its way is counted first
-            self.window.count(self._draft)
+            self._drafting.emptied()
+        self._count_draft()
+
+    def _count_draft(self) -> None:
+        if not self._paster.counting and not self._sender.counting:  # a question on its way is counted first
+            self.window.count(self._drafting.text)
 
     def _show_plan(self) -> None:
-        self._view.planned(self._plan(self.conversation.live_turn))
+        plan = self._plan(self.conversation.live_turn)
+        self._view.planned(plan)
+        self._drafting.planned(plan)
 
     def read_draft(self) -> None:
         """The draft has rested: see what is in it."""
-        draft = self._view.draft
-        if draft.strip():
-            self._reader.read(draft, self._draft_was_read)
+        self._drafting.read()
 
-    def _draft_was_read(self, reading: Reading | None) -> None:
-        if reading is None or not self._view.draft.strip():
-            return
-        self._understood(reading)
-        if reading.what.text != self._view.draft.strip():  # typed on meanwhile; what was found is shown until then
-            return
+    def _draft_read(self) -> None:
         self._show_plan()
-        if self._paste is None and not self._sender.counting:
-            self.window.count(self._draft)
-
-    def _understood(self, reading: Reading | None) -> None:
-        if reading is not self._reading:
-            self._reading = reading
-            self._view.understood(reading)
+        self._count_draft()
 
     def warm_up(self) -> None:
         """The first frame is drawn: have the clinical layer ready before the first question."""
@@ -164,54 +150,33 @@ class Controller:
     def counted(self, ticket: int, reply: TokenizeReply | None) -> None:
         """A count arrived, or could not be had: go on with what waited for it."""
         self.window.take(ticket, reply)
-        if self._sender.counting or self._paste is not None:
+        if self._sender.counting or self._paster.counting:
             more = reply is not None and self.window.count(self._candidate, now=True)
             if not more:
                 self._decide()
         elif reply is not None:
-            self.window.count(self._draft, now=True)
+            self.window.count(self._drafting.text, now=True)
         self._show_plan()
 
     @property
     def _candidate(self) -> str:
         """The text whose count is awaited."""
-        return self._sender.candidate if self._sender.counting else self._view.draft + (self._paste or "")
+        return self._sender.candidate if self._sender.counting else self._paster.candidate
 
     def _decide(self) -> None:
         """The awaited count is there, or cannot be had: the question goes first, then a paste."""
         if not self._sender.counting:
-            self._decide_paste()
+            self._paster.decide()
             return
         self._sender.counted()
         if self._sender.counting:  # the card took up what leaves, and is counted first
             return
-        if self._paste is not None and not self.window.count(self._candidate, now=True):
-            self._decide_paste()
-
-    # --- paste ---
+        if self._paster.counting and not self.window.count(self._candidate, now=True):
+            self._paster.decide()
 
     def pasted(self, text: str) -> None:
-        """Take a pasted text into the draft if it fits; else refuse it with its count, and keep the draft."""
-        if len(text.encode("utf-8", "replace")) > LARGEST_PASTE_BYTES:
-            self._desk.note(budget_words.not_pasted(len(text), None), "warning")
-        elif self._paste is not None:
-            self._view.say(_("A paste is still being counted."), "warning")
-        else:
-            self._paste = text
-            if self._sender.counting or self.window.count(self._candidate, now=True):
-                self._view.say(_("Counting the pasted text …"))
-            else:
-                self._decide_paste()
-
-    def _decide_paste(self) -> None:
-        text, plan = self._paste or "", self.window.plan(self._candidate)
-        self._paste = None
-        self._view.say("")  # it is not being counted any more
-        if plan.fits:
-            self._view.insert_pasted(text)
-        else:
-            self._desk.note(budget_words.not_pasted(len(text), plan), "warning")
-        self.draft_changed()
+        """A long text was pasted."""
+        self._paster.take(text, later=self._sender.counting)
 
     # --- sending ---
 
@@ -227,7 +192,7 @@ class Controller:
     def _why_not_now(self) -> str:
         if self.conversation.live_turn is not None or self._sender.preparing:
             return _("An answer is being written: wait for it, or stop it with Esc. Your question is kept.")
-        if self._paste is not None:
+        if self._paster.counting:
             return _("The pasted text is still being counted. Press Enter again when it is there.")
         if self._desk.edited is not None and not self.ready:
             return self._not_ready()
@@ -331,14 +296,14 @@ class Controller:
         self._reader.drop()
         self.card.forget()
         self._sender.drop()
-        self._paste = None
+        self._paster.drop()
         self._desk.set_aside = ""
         # what was chosen for the patient before
         self._desk.thinking, self._desk.sections = self._settings.thinking, self._settings.sections
         self._view.show_modes(self.thinking, self.sections)
         self._desk.stop_editing()
         self._view.wiped()
-        self._understood(None)
+        self._drafting.emptied()
         self._view.offer()
         self._forget_owed = True
         self._link.forget()
@@ -371,24 +336,12 @@ class Controller:
         self.read_draft()
 
     def template(self) -> str:
-        """A template to fill in, of the draft's kind, in the language of the draft or of the screen."""
-        from medgemma_tui import i18n
-        from medgemma_tui.clinical.coach import template
+        """A template to fill in."""
+        return self._drafting.template()
 
-        draft = self._view.draft.strip()
-        kind = self._reading.coaching.question_kind if draft and self._reading is not None else "treatment"
-        return template(kind, question_language(draft) if draft else i18n.language())
-
-    def trimmed(self) -> tuple[str, BudgetPlan] | None:
-        """The draft without what tells nothing, and the plan for it; None where there is nothing to leave out."""
-        from medgemma_tui.clinical.filler import find_filler, trim
-
-        draft = self._view.draft
-        fillers = find_filler(draft)
-        if not fillers:
-            return None
-        text = trim(draft, fillers)
-        return text, self.window.plan(text)
+    def trim(self) -> None:
+        """Take out of the draft what tells nothing about the illness."""
+        self._drafting.trim(self.plan, self.window.plan)
 
     def set_card(self, text: str, again: Callable[[str], None] = lambda _text: None) -> None:
         """Pin this text to every question from now on; ``again`` where the person wants to go on writing it."""

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from medgemma_tui import clinical_words
 from medgemma_tui.clinical.findings import Identifier
 from medgemma_tui.i18n import _, ngettext
 
@@ -29,14 +30,14 @@ class Guarded:
 
 def about_question(found: tuple[Identifier, ...], policy: Policy) -> Guarded:
     """Before a question is sent."""
-    sentence = _count(len(found)) + " " + (_only_masked() if policy == "block" else _("Nothing was sent yet."))
+    sentence = _sentence(len(found), _only_masked() if policy == "block" else _("Nothing was sent yet."))
     keep = "" if policy == "block" else _("send it as it is")
     return Guarded(found, _("Before sending"), sentence, _("mask and send"), keep, _("back to the question"))
 
 
 def about_card(found: tuple[Identifier, ...], policy: Policy) -> Guarded:
     """Before the patient card is pinned."""
-    sentence = _count(len(found)) + " " + (_only_masked() if policy == "block" else _("Nothing was pinned yet."))
+    sentence = _sentence(len(found), _only_masked() if policy == "block" else _("Nothing was pinned yet."))
     keep = "" if policy == "block" else _("pin it as it is")
     return Guarded(found, _("Before pinning"), sentence, _("mask and pin"), keep, _("back to the card"))
 
@@ -51,10 +52,9 @@ def not_sent(found: Sequence[Identifier]) -> str:
     return _("Not sent: it holds {kinds}. Your text is as you typed it.").format(kinds=_kinds(found))
 
 
-def _count(count: int) -> str:
-    return ngettext(
-        "{n} passage could tell who the patient is.", "{n} passages could tell who the patient is.", count
-    ).format(n=count)
+def _sentence(count: int, further: str) -> str:
+    text = ngettext("{n} passage could tell who the patient is.", "{n} passages could tell who the patient is.", count)
+    return clinical_words.sentences(text.format(n=count), further)
 
 
 def _only_masked() -> str:
@@ -62,6 +62,4 @@ def _only_masked() -> str:
 
 
 def _kinds(found: Sequence[Identifier]) -> str:
-    from medgemma_tui import clinical_words
-
     return clinical_words.identifier_kinds(found)

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import get_args
 
 from rich.cells import cell_len
 
-from medgemma_tui import problems
+from medgemma_tui import clinical_words, problems
+from medgemma_tui.clinical.findings import MarkKind
 from medgemma_tui.i18n import N_, _
 from medgemma_tui.tui.keymap import COMMANDS, keys_of
 
@@ -18,7 +20,7 @@ _PLACES: dict[str, tuple[str, tuple[tuple[str, str], ...]]] = {
             ("Ctrl+J", N_("new line (also Shift+Enter or Alt+Enter, where the terminal can tell)")),
             ("Up, Down", N_("at the first or last line: earlier questions; then suggestions or the transcript")),
             ("Ctrl+W, Ctrl+U, Ctrl+K", N_("delete a word, to the start, to the end of the line")),
-            ("Ctrl+Z, Ctrl+Y", N_("undo, redo")),
+            ("Ctrl+Z, Ctrl+Y", N_("undo, redo; also of what was trimmed, or filled in from a template")),
             ("Tab", N_("to the next place: suggestions, transcript")),
         ),
     ),
@@ -29,6 +31,8 @@ _PLACES: dict[str, tuple[str, tuple[tuple[str, str], ...]]] = {
             ("Left, Right", N_("select the turn before or after")),
             ("Enter", N_("show or hide the reasoning of the selected turn alone")),
             ("Ctrl+U, Ctrl+Y", N_("raw text; copy to your terminal's clipboard")),
+            ("Ctrl+E", N_("what the model was given for the selected turn")),
+            ("Ctrl+X, Ctrl+W", N_("four parts; how much of the context window is used")),
             ("Tab", N_("back to the question; what you type goes there too")),
         ),
     ),
@@ -74,6 +78,21 @@ _PLACES: dict[str, tuple[str, tuple[tuple[str, str], ...]]] = {
             ("Esc", N_("close; the chain is forgotten, the conversation stays as it was")),
         ),
     ),
+    "guard": (
+        N_("You are asked what is to become of what could tell who the patient is"),
+        (
+            ("M, Enter", N_("mask it and go on; what is clinical stays in the text")),
+            ("S", N_("leave it as it is, where the site allows that")),
+            ("E, Esc", N_("back to your text, which is as you typed it")),
+        ),
+    ),
+    "prompt": (
+        N_("You are in the prompt view: what the model was given for one answer, letter for letter"),
+        (
+            ("Up, Down, PgUp, PgDn", N_("scroll")),
+            ("Esc, q", N_("close")),
+        ),
+    ),
     "confirm": (
         N_("You are asked before something is lost"),
         (
@@ -115,6 +134,8 @@ def help_text(place: str, overrides: Mapping[str, str]) -> str:
         ),
         _("How an answer can end"),
         _table([(reason, problems.finish_sentence(reason)) for reason in _FINISHES]),
+        _("Marks on reasoning and answer: what was found and can be checked, never that it is right"),
+        _table([(clinical_words.mark_kind(kind), clinical_words.mark_meaning(kind)) for kind in get_args(MarkKind)]),
         _("Words on the screen"),
         _table([(_(word), _(meaning)) for word, meaning in _STATES]),
         _("About"),

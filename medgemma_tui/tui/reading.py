@@ -84,8 +84,7 @@ class Reader:
         if self._last is not None and self._last.what == what:
             then(self._last)
         elif self._warm and len(text) <= QUICK_CHARS:
-            self._last = read(what)
-            then(self._last)
+            then(self._read_now(what))
         else:
             self._in_thread(what, then)
             return False
@@ -116,6 +115,15 @@ class Reader:
 
     def _what(self, text: str) -> What:
         return What(text.strip(), i18n.language(), self._desk.sections, self._desk.conversation.card)
+
+    def _read_now(self, what: What) -> Reading | None:
+        from medgemma_tui.clinical.tables import TableError
+
+        try:
+            self._last = read(what)
+        except TableError:  # it was read before, so this is a list that only this text needed
+            return None
+        return self._last
 
     def _in_thread(self, what: What, then: Callable[[Reading | None], None]) -> None:
         self._ticket += 1

@@ -26,6 +26,7 @@ from medgemma_tui.tui.window import Window
 
 if TYPE_CHECKING:
     from medgemma_tui.asking import Asking
+    from medgemma_tui.clinical.findings import Identifier
 
 
 @dataclass
@@ -38,6 +39,8 @@ class _Taken:
     """The turn in whose place it is asked."""
     guarded: bool = False
     """It was decided what becomes of what could identify the patient."""
+    masked: tuple[Identifier, ...] = ()
+    """What was masked in it."""
 
 
 @dataclass
@@ -64,6 +67,7 @@ class Sender:
         self._link = link
         self._changed = changed
         self._taken: _Taken | None = None
+        self._waits = False  # it is read in the background
         self._sending: _Sending | None = None
 
     @property
@@ -97,13 +101,17 @@ class Sender:
 
     def _read(self, taken: _Taken, question: str) -> None:
         self._taken = taken
-        if not self._reader.read(question, self._was_read):
+        self._waits = not self._reader.read(question, self._was_read)
+        if self._waits:
             self._view.say(_("Reading the text …"))
 
     def _was_read(self, reading: Reading | None) -> None:
         taken = self._taken
         if taken is None:
             return
+        if self._waits:  # it is not being read any more
+            self._waits = False
+            self._view.say("")
         if reading is None:
             self._give_up(taken)
             self._view.say(_("Not sent: a list of the clinical layer cannot be used, so nothing was checked."), "error")
@@ -114,7 +122,6 @@ class Sender:
 
     def _guard(self, taken: _Taken, asking: Asking) -> None:
         found = asking.identifiers
-        self._view.say("")  # it is not being read any more
         if self._desk.settings.identifiers == "mask":
             self._mask(taken, asking)
             return
@@ -134,9 +141,8 @@ class Sender:
         self._view.guard(guarding.about_question(found, self._desk.settings.identifiers), decided)
 
     def _mask(self, taken: _Taken, asking: Asking) -> None:
-        taken.guarded = True
+        taken.guarded, taken.masked = True, asking.identifiers
         self._read(taken, asking.masked)
-        self._view.say(guarding.masked(asking.identifiers), "warning")
 
     def _give_up(self, taken: _Taken) -> None:
         """The text goes back as it was taken; an edit goes on."""
@@ -149,7 +155,6 @@ class Sender:
     def _begin(self, taken: _Taken, asking: Asking) -> None:
         """Show the question at once, and send it when it has been counted."""
         self._taken = None
-        self._view.say("")
         if taken.text:
             self._view.accepted(taken.text)
             self._desk.stop_editing()
@@ -160,6 +165,8 @@ class Sender:
         turn.prompt, turn.analysis, turn.sections = asking.prompt, asking.analysis, asking.sections
         turn.waiting_for = _("taken, its tokens are being counted")
         self._sending = _Sending(turn, taken)
+        if taken.masked:
+            self._view.say(guarding.masked(taken.masked), "warning")
         self._desk.conversation.entries.append(turn)
         self._view.added(turn)
         self._view.offer()
@@ -233,7 +240,7 @@ class Sender:
 
     def _mark_unknown(self, turn: Turn) -> None:
         before = self._desk.conversation.questions_before(turn)
-        card = self._desk.conversation.card
+        card = turn.sent.card if turn.sent is not None else self._desk.conversation.card
         turn.unknown_to_demo = self._desk.demo and not corpus.is_known(turn.question, before, card)
 
     # --- the reply ---

@@ -22,9 +22,12 @@ class Answering:
     ``error`` is raised for the chain. ``requests`` are all that were streamed.
     """
 
-    def __init__(self, answer: str, *, reasoning: str = "", chain: str = "", demo: bool = False) -> None:
+    def __init__(
+        self, answer: str, *, reasoning: str = "", chain: str = "", demo: bool = False, window: int = 8192
+    ) -> None:
         self.answer, self.reasoning, self.chain = answer, reasoning, chain
-        self.card = ModelCard(id="medgemma-tui-demo" if demo else "medgemma-1.5-4b-it", demo=demo, max_model_len=8192)
+        name = "medgemma-tui-demo" if demo else "medgemma-1.5-4b-it"
+        self.card = ModelCard(id=name, demo=demo, quantization="nf4", max_model_len=window)
         self.requests: list = []
         self.hung = asyncio.Event()
         self.left = False
@@ -42,7 +45,7 @@ class Answering:
 
     async def tokenize(self, request):
         counts = [len(message.text) + 4 for message in request.messages]
-        return TokenizeReply(count=sum(counts), max_model_len=8192, message_counts=counts)
+        return TokenizeReply(count=sum(counts), max_model_len=self.card.max_model_len, message_counts=counts)
 
     async def stream(self, request):
         self.requests.append(request)

@@ -11,6 +11,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+from answering import Answering
 from gateway_running import Engine, Running, short_directory
 
 from medgemma_tui import i18n
@@ -132,5 +133,24 @@ def screen():
         async with app.run_test(size=size) as pilot:
             yield Driven(app, pilot)
             await asyncio.sleep(0)
+
+    return opened
+
+
+@pytest.fixture
+def answered(screen, tmp_path):
+    """Open a screen on a service that answers at once: ``async with answered("fine", window=2048) as it``.
+
+    ``it.service`` is the service; its ``requests`` are what was streamed.
+    """
+
+    @asynccontextmanager
+    async def opened(answer="fine", *, window=8192, demo=False, **settings):
+        service = Answering(answer, window=window, demo=demo)
+        async with screen(tmp_path / "x.sock", connector=lambda _socket: service, **settings) as it:
+            it.service = service
+            await it.connected()
+            await it.until(lambda: it.controller._reader._warm, what="the lists")
+            yield it
 
     return opened

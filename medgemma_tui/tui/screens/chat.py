@@ -139,6 +139,10 @@ class ChatScreen(Screen[None]):
         """What was not sent, or was set aside, stands in the composer again, before what was typed since."""
         self.composer.give_back(text)
 
+    def rewrite(self, text: str) -> None:
+        """Change the draft so that it can be undone."""
+        self.composer.rewrite(text)
+
     def remember(self, text: str) -> None:
         """A text that leaves the composer unsent stays in the history."""
         self.composer.remember(text)

@@ -58,22 +58,23 @@ class Chips(Panel):
         return [*lines, *([] for _row in range(self._held - len(lines)))]
 
     def _fitted(self, width: int, most: int) -> list[Line]:
+        """Line after line what fits into it, in their order; the last one keeps room for the count of the rest."""
         gap: Run = (f" {self._glyphs.dot} ", MUTED)
+        left = [(self._glyphs.shown(text), ink) for text, ink in self._chips]
         lines: list[Line] = []
-        shown = [(self._glyphs.shown(text), ink) for text, ink in self._chips]
-        for at, (text, ink) in enumerate(shown):
-            left = len(shown) - at
-            last = len(lines) == most
-            room = width - cells(f" +{left}") if last or most == len(lines) + 1 else width
-            if lines and width_of(lines[-1]) + cells(gap[0]) + cells(text) <= (
-                width if left == 1 else width - cells(f" +{left - 1}") if last else width
-            ):
-                lines[-1] += [gap, (text, ink)]
-            elif not last:
-                lines.append([(truncate(text, room, self._glyphs.ellipsis), ink)])
-            else:
-                lines[-1].append((f" +{left}", MUTED))
-                break
+        while left and len(lines) < most:
+            all_of_it = sum(cells(text) for text, _ink in left) + cells(gap[0]) * (len(left) - 1)
+            is_last = len(lines) + 1 == most and all_of_it > width
+            room = width - cells(f" +{len(left)}") if is_last else width
+            (text, ink), *left = left
+            line: Line = [(truncate(text, room, self._glyphs.ellipsis), ink)]
+            for run in [*left]:
+                if width_of(line) + cells(gap[0]) + cells(run[0]) <= room:
+                    line += [gap, run]
+                    left.remove(run)
+            lines.append(line)
+        if left:
+            lines[-1].append((f" +{len(left)}", MUTED))
         return lines
 
 
