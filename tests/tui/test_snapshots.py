@@ -28,6 +28,7 @@ from medgemma_tui.protocol import (
 from medgemma_tui.settings import Settings
 from medgemma_tui.tui import link, profile, sending
 from medgemma_tui.tui.commands import Screen
+from medgemma_tui.tui.screens.guard import Guard
 from medgemma_tui.tui.widgets import title_bar
 
 DEMO = ModelCard(id="medgemma-tui-demo", demo=True, quantization="nf4", device="cpu", max_model_len=8192)
@@ -189,3 +190,52 @@ GPUS = {
 @pytest.mark.parametrize("state", GPUS)
 def test_gpu_states(snap_compare, state):
     assert snap_compare(app(Fixed(GPUS[state], REAL), "en"), terminal_size=LARGE, run_before=until(ready))
+
+
+# --- the composer's side ---
+
+NOTES = {
+    "zh": "65岁男性，血压1680/95，肌酐132μmol/L，体重70kg，服用利伐沙班15mg qd，既往房颤，患者由家属陪同来诊，感冒怎么治？",
+    "en": "65-year-old man, BP 1680/95, creatinine 132 μmol/L, weight 70 kg, on rivaroxaban 15 mg qd, "
+    "known AF. How is a common cold treated?",
+}
+NAMED = {
+    "zh": "患者姓名：张三，电话13912345678，65岁男性，突发胸痛2小时，如何处理？",
+    "en": "Patient name: John Smith, MRN 00123456, 65-year-old man with chest pain for 2 hours. What next?",
+}
+FIRST = {
+    "zh": "65岁男性，突发胸痛2小时，V1–V4 ST段抬高，首诊如何处理？",
+    "en": "A 65-year-old man has had chest pain for 2 hours with ST elevation in V1–V4. "
+    "What should be done at first medical contact?",
+}
+BOTH = [(SMALL, "zh"), (LARGE, "zh"), (SMALL, "en"), (LARGE, "en")]
+
+
+def understood(screen) -> bool:
+    return screen.chat.chips.display and screen.plan.exact
+
+
+def guarded(screen) -> bool:
+    return isinstance(screen.screen, Guard)
+
+
+def carded(screen) -> bool:
+    return done(screen) and screen.chat.card_line.display
+
+
+@pytest.mark.parametrize(("size", "lang"), BOTH, ids=named)
+def test_chips_and_coach(snap_compare, size, lang):
+    before = until(understood, NOTES[lang])
+    assert snap_compare(app(Fixed(telemetry(CARD), REAL), lang), terminal_size=size, run_before=before)
+
+
+@pytest.mark.parametrize(("size", "lang"), BOTH, ids=named)
+def test_the_guard(snap_compare, size, lang):
+    before = until(guarded, NAMED[lang], "enter")
+    assert snap_compare(app(Fixed(telemetry(CARD), REAL), lang), terminal_size=size, run_before=before)
+
+
+@pytest.mark.parametrize(("size", "lang"), BOTH, ids=named)
+def test_the_card(snap_compare, size, lang):
+    before = until(carded, FIRST[lang], "enter")
+    assert snap_compare(app(Fixed(telemetry(CARD), REAL), lang), terminal_size=size, run_before=before)
