@@ -7,7 +7,9 @@ from medgemma_tui.clinical.deidentify import find_identifiers
 from medgemma_tui.clinical.entities import find_entities
 from medgemma_tui.clinical.findings import Analysis
 from medgemma_tui.clinical.formulas import derive
+from medgemma_tui.clinical.negation import Reader
 from medgemma_tui.clinical.terms import find_terms
+from medgemma_tui.clinical.textform import fold
 
 
 def analyze(text: str) -> Analysis:
@@ -15,6 +17,7 @@ def analyze(text: str) -> Analysis:
 
     Takes 20 ms at most for 4,000 characters. Raises TableError where a list cannot be used.
     """
-    terms = find_terms(text)
-    entities = find_entities(text, terms)
+    reader = Reader(fold(text))  # reads for terms and entities alike
+    terms = find_terms(text, reader)
+    entities = find_entities(text, terms, reader)
     return Analysis(entities, derive(entities), terms, coach(text, entities, terms), find_identifiers(text))

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import re
+import sys
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from itertools import compress, count
 from typing import Generic, TypeVar
 
-from medgemma_tui.clinical.textform import fold, is_word
+from medgemma_tui.clinical.textform import WORD, fold
 
 T = TypeVar("T")
 _HEAD = 2
+_WIDE = f"utf-32-{sys.byteorder[0]}e"
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,8 +44,9 @@ class Lexicon(Generic[T]):
             self._values[folded] = value
             lengths.setdefault(folded[:_HEAD], set()).add(len(folded))
         self._lengths = {head: tuple(sorted(found, reverse=True)) for head, found in lengths.items()}
-        self._pairs = {(head[0], head[1]) for head in self._lengths if len(head) == _HEAD}
-        self._singles = {head for head in self._lengths if len(head) == 1}
+        self._pairs = frozenset(_numbers(head)[0] for head in self._lengths if len(head) == _HEAD)
+        singles = sorted(map(re.escape, (head for head in self._lengths if len(head) == 1)))
+        self._single = re.compile(rf"[{''.join(singles)}](?![a-z0-9](?<=[a-z0-9].))") if singles else None
 
     def __len__(self) -> int:
         return len(self._values)
@@ -55,14 +60,14 @@ class Lexicon(Generic[T]):
         lengths, values = self._lengths, self._values
         size, free = len(folded), 0
         for at in self._heads(folded):
-            if at < free or (at and is_word(folded[at]) and is_word(folded[at - 1])):
+            if at < free or (at and folded[at] in WORD and folded[at - 1] in WORD):
                 continue
             for length in lengths.get(folded[at : at + _HEAD], ()) + lengths.get(folded[at], ()):
                 end = at + length
                 found = folded[at:end]
                 if found not in values or len(found) != length:
                     continue
-                if end < size and is_word(folded[end]) and is_word(folded[end - 1]):
+                if end < size and folded[end] in WORD and folded[end - 1] in WORD:
                     continue
                 value = values[found]
                 if value is not None:
@@ -72,8 +77,16 @@ class Lexicon(Generic[T]):
 
     def _heads(self, folded: str) -> list[int]:
         """Where an expression may begin: few places, found in one pass, so that the rest is not looked at again."""
-        pairs, singles = self._pairs, self._singles
-        following = zip(folded, f"{folded[1:]} ", strict=False)
-        if singles:
-            return [at for at, pair in enumerate(following) if pair in pairs or pair[0] in singles]
-        return [at for at, pair in enumerate(following) if pair in pairs]
+        begins = self._pairs.__contains__
+        padded = folded + "  "[len(folded) % 2 :]
+        found = list(compress(count(0, 2), map(begins, _numbers(padded))))
+        found += compress(count(1, 2), map(begins, _numbers(padded[1:-1])))
+        if self._single:
+            found += [match.start() for match in self._single.finditer(folded)]
+        found.sort()
+        return found
+
+
+def _numbers(text: str) -> memoryview:
+    """Every two characters of a text as one number, which is compared sooner than they are. Its length is even."""
+    return memoryview(text.encode(_WIDE, "surrogatepass")).cast("Q")

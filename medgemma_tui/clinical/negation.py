@@ -31,7 +31,6 @@ _GAP: Final = 14
 _CLOSE: Final = 4
 
 _HARD: Final = re.compile(r"[。;!?\n]|\.(?![a-z0-9])")
-_STOPS: Final = "。;!?\n"
 _PAUSE: Final = re.compile(r"[,，]")
 _DURATION: Final = re.compile(
     r"(?:\d|[一二三四五六七八九十两数几半多余]) ?(?:个|余|多)?"
@@ -40,6 +39,13 @@ _DURATION: Final = re.compile(
 _LIST_END: Final = re.compile(r"(?:史|等)(?:等|者)?[\s)]*$")
 _TRIGGER_AFTER: Final = re.compile(r"[排除未阴不存均无否(:据]|rul|exclu|absen|neg|not|den|none")
 _KIN_AFTER: Final = re.compile(r"家族|famil|mother|father")
+_MINE: Final = re.compile(r"(?:我们?家?的?|(?<![a-z])my\s(?:[a-z0-9-]{1,14}\s){0,2})$")
+_SOMEBODY: Final = re.compile(
+    r"[我男女岁]|患者|患儿|病人|本人|(?<![a-z])(?:i|i'm|my|patient|pt|man|woman|year)(?![a-z])"
+)
+_MYSELF: Final = re.compile(
+    r"我(?!们?家?的?[父母爸妈爷奶外姥哥姐弟妹儿女老丈]|们)|本人|患者|(?<![a-z])(?:i|i'm|me|patient)(?![a-z])"
+)
 # Between a negation and a new verb there must be something that is negated, or the verb belongs to the negation.
 _NOTHING: Final = re.compile(
     r"[\s:的曾既往近期有任何相关明显确患过其他特殊自觉感]*|(?:\s|any|ever|known|recent|previous|prior|a|an|the)*"
@@ -88,6 +94,20 @@ class Reader:
     def __init__(self, folded: str, *, once: bool = False) -> None:
         self._folded, self._once = folded, once
         self._found: dict[str, tuple[list[Match[str]], list[int]]] = {}
+        self._stops = [stop.start() for stop in _HARD.finditer(folded)]
+
+    @property
+    def folded(self) -> str:
+        """The text that it reads."""
+        return self._folded
+
+    def _clause_start(self, start: int) -> int:
+        before = bisect_left(self._stops, start)
+        return max(0, start - _BACK, self._stops[before - 1] + 1 if before else 0)
+
+    def _clause_end(self, end: int) -> int:
+        behind = bisect_left(self._stops, end)
+        return min(len(self._folded), end + _FORTH, *self._stops[behind : behind + 1])
 
     def negated(self, start: int, end: int) -> bool:
         """Whether what stands at ``[start, end)`` is said not to be there."""
@@ -97,20 +117,31 @@ class Reader:
     def of_relative(self, start: int, end: int) -> bool:
         """Whether what stands at ``[start, end)`` is said of a relative."""
         folded = self._folded
-        tail = folded[end : _clause_end(folded, end)][: _CLOSE + 24]
+        tail = folded[end : self._clause_end(end)][: _CLOSE + 24]
         if _KIN_AFTER.search(tail) and any(match.start <= _CLOSE for match in _cues("relative_after").find(tail)):
             return True
-        teller = next(reversed(self._between("relative", _clause_start(folded, start), start)), None)
+        teller = next(reversed(self._between("relative", self._clause_start(start), start)), None)
         if teller and any(
             match.value == "patient" or match.start <= _CLOSE - 1
             for match in _cues(*_TELLING).find(folded[teller.end : start])
         ):
             teller = None
-        if teller is None:
+        if teller is None or self.is_patient(teller.start):
             return False
         # A comma ends what is said of a person; a heading (家族史) reaches to the full stop.
         heading = "史" in folded[teller.start : teller.end] or "family" in folded[teller.start : teller.end]
         return heading or _PAUSE.search(folded, teller.end, start) is None
+
+    def is_patient(self, relative: int) -> bool:
+        """Whether the relative named at this place is whom the question is about: 我爸65岁，心梗后能喝酒吗？
+
+        So it is where nobody else was spoken of before, and the asker says nothing of himself behind it.
+        """
+        before = self._folded[:relative]
+        mine = _MINE.search(before)
+        if mine is None or _SOMEBODY.search(before, 0, mine.start()):
+            return False
+        return _MYSELF.search(self._folded, relative) is None
 
     def _between(self, role: str, low: int, high: int) -> list[Match[str]]:
         """The cues in ``[low, high)``; one that reaches over an end is read anew from what is inside."""
@@ -136,7 +167,7 @@ class Reader:
     def _before(self, start: int, end: int) -> bool:
         folded = self._folded
         cue: Match[str] | None = None
-        for match in self._between("before", _clause_start(folded, start), start):
+        for match in self._between("before", self._clause_start(start), start):
             if match.value in ("denies", "negates") or (match.value == "near" and cue is None):
                 cue = match  # a later cue has its own scope, unless it reaches less far than the list it stands in
             elif match.value == "open":
@@ -149,16 +180,19 @@ class Reader:
             for match in _cues(*_STOPPING).find(between)
         ):
             return False
+        if any(between[: match.start].rstrip().endswith(",") for match in _cues("relative").find(between)):
+            return False  # 否认糖尿病史，父亲患糖尿病
         if cue.value == "near":
             return len(between) <= _NEAR and not _PAUSE.search(between) and between.count(" ") <= 2
         if _heading_between(between) or _attribute_between(between, cue.value):
             return False
         pauses = [pause.start() for pause in _PAUSE.finditer(between)]
-        return not pauses or _list_goes_on(folded, between, pauses, end, wide=cue.value == "denies")
+        tail = folded[end : self._clause_end(end)]
+        return not pauses or _list_goes_on(between, pauses, tail, wide=cue.value == "denies")
 
     def _after(self, end: int) -> bool | None:
         """True or False where a cue behind the expression decides, None where there is none."""
-        tail = self._folded[end : _clause_end(self._folded, end)]
+        tail = self._folded[end : self._clause_end(end)]
         reach = tail[: _GAP + 24]
         if not _TRIGGER_AFTER.search(reach):
             return None
@@ -183,20 +217,6 @@ def _closes(tail: str, start: int, end: int) -> bool:
     return not rest or not (rest[0].isalnum())
 
 
-def _clause_start(folded: str, start: int) -> int:
-    low = max(0, start - _BACK)
-    last = max(folded.rfind(sign, low, start) for sign in _STOPS) + 1
-    point = folded.rfind(".", max(low, last), start)
-    while point >= 0 and folded[point + 1].isalnum() and folded[point + 1].isascii():  # 1.5, e.g.x
-        point = folded.rfind(".", max(low, last), point)
-    return max(low, last, point + 1)
-
-
-def _clause_end(folded: str, end: int) -> int:
-    stop = _HARD.search(folded, end, end + _FORTH)
-    return stop.start() if stop else min(len(folded), end + _FORTH)
-
-
 def _is_nothing(between: str) -> bool:
     return _NOTHING.fullmatch(between) is not None
 
@@ -213,10 +233,9 @@ def _attribute_between(between: str, role: str) -> bool:
     return _ATTRIBUTE.search(between.rstrip()) is None and between.strip() != "的"
 
 
-def _list_goes_on(folded: str, between: str, pauses: list[int], end: int, *, wide: bool) -> bool:
+def _list_goes_on(between: str, pauses: list[int], tail: str, *, wide: bool) -> bool:
     """Whether the list that a negation opens still goes on behind its commas."""
     segments = [between[a + 1 : b] for a, b in zip(pauses, [*pauses[1:], len(between)], strict=True)]
-    tail = folded[end : _clause_end(folded, end)]
     own = _PAUSE.split(tail, maxsplit=1)[0]
     if _DURATION.search(own) or any(_DURATION.search(segment) for segment in segments):
         return False  # 无发热，咳嗽3天: what lasted was there

@@ -14,7 +14,7 @@ from medgemma_tui.clinical import negation, site_index, tables
 from medgemma_tui.clinical.findings import Language, Term
 from medgemma_tui.clinical.lexicon import Lexicon, Match
 from medgemma_tui.clinical.site_index import SiteTerm
-from medgemma_tui.clinical.textform import fold
+from medgemma_tui.clinical.textform import fold, narrow
 
 LISTS: Final = (
     "terms_blocks", "terms_cardiovascular", "terms_neuro", "terms_respiratory", "terms_digestive", "terms_endocrine",
@@ -44,17 +44,18 @@ class _Entry:
     other: tuple[tuple[str, str], ...] = ()
 
 
-def find_terms(text: str) -> tuple[Term, ...]:
+def find_terms(text: str, reader: negation.Reader | None = None) -> tuple[Term, ...]:
     """The terms in a text, from left to right; they do not overlap. Raises TableError where a list cannot be used.
 
     A standard name is found, too, in both languages. ``negated`` is set for what is said not to be there,
     ``relative`` for what a relative has. The longer expression counts, whoever's list it is in. Where the packaged
     lists and the site's imported table have the same one, the packaged names and codes stand and the site's code is
     added to ``other``, unless the site's row has an ICD code of its own: then the site's row stands.
-    Takes about 5 ms for 4,000 characters, 10 ms more at most with 300,000 imported expressions.
+    ``reader`` reads this very text, where the caller has one. Takes about 4 ms for 4,000 characters, 10 ms more at most
+    with 300,000 imported expressions.
     """
-    folded = fold(text)
-    reader = negation.Reader(folded)
+    reader = reader or negation.Reader(fold(text))
+    folded = reader.folded
     found = []
     for match in _matches(text, folded):
         start, end, standard = match.start, match.end, match.value.standard
@@ -112,12 +113,7 @@ def standard_terms_line(terms: tuple[Term, ...], lang: Language) -> str:
 
 def _as_written(text: str, match: Match[_Entry]) -> bool:
     exact = match.value.exact
-    return not exact or _narrow(text[match.start : match.end]) in exact
-
-
-def _narrow(text: str) -> str:
-    """Full-width letters as ASCII, the case as it is."""
-    return "".join(chr(ord(char) - 0xFEE0) if "\uff01" <= char <= "\uff5e" else char for char in text)
+    return not exact or narrow(text[match.start : match.end]) in exact
 
 
 def _in_a_sentence(name: str) -> str:

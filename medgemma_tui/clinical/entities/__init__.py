@@ -14,6 +14,7 @@ from medgemma_tui.clinical.entities.measures import find_measures
 from medgemma_tui.clinical.entities.named import find_named
 from medgemma_tui.clinical.entities.scan import scan
 from medgemma_tui.clinical.findings import Entity, Term
+from medgemma_tui.clinical.negation import Reader
 from medgemma_tui.clinical.terms import find_terms
 from medgemma_tui.clinical.textform import fold
 
@@ -28,13 +29,14 @@ _RANK = {
 }
 
 
-def find_entities(text: str, terms: tuple[Term, ...] | None = None) -> tuple[Entity, ...]:
+def find_entities(text: str, terms: tuple[Term, ...] | None = None, reader: Reader | None = None) -> tuple[Entity, ...]:
     """All entities of a text, sorted by their spans, which do not overlap: of two that do, the longer stays.
 
-    ``terms`` are the text's standard terms where the caller has them already; they become the diagnoses. Never raises
-    on any text. Raises TableError where a list cannot be used.
+    ``terms`` are the text's standard terms where the caller has them already; they become the diagnoses. ``reader``
+    reads this very text, where the caller has one. Never raises on any text. Raises TableError where a list cannot be
+    used.
     """
-    prepared = scan(text)
+    prepared = scan(text, reader)
     known = lists()
     pressure, temperature = known.by_id.get(("vital", "blood_pressure")), known.by_id.get(("vital", "temperature"))
     found: list[Entity] = []
@@ -49,7 +51,7 @@ def find_entities(text: str, terms: tuple[Term, ...] | None = None) -> tuple[Ent
     found += find_drugs(prepared)
     found += find_allergies(prepared)
     found += find_named(prepared)
-    found += _diagnoses(find_terms(text) if terms is None else terms)
+    found += _diagnoses(find_terms(text, prepared.reader) if terms is None else terms)
     return _settled(found)
 
 

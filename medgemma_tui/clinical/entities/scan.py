@@ -29,9 +29,10 @@ class Scan:
         return self.reader.negated(start, end)
 
 
-def scan(text: str) -> Scan:
-    """Prepare a text."""
-    folded = fold(text)
+def scan(text: str, reader: Reader | None = None) -> Scan:
+    """Prepare a text. ``reader`` reads this very text, where the caller has one."""
+    reader = reader or Reader(fold(text))
+    folded = reader.folded
     known = lists()
     hits = tuple(Hit(match.start, match.end, match.value) for match in known.lexicon.find(folded))
     starts = {hit.start for hit in hits}
@@ -41,7 +42,7 @@ def scan(text: str) -> Scan:
         if start in starts:
             continue
         glued += _glued_names(folded, start, letters)
-    return Scan(text, folded, hits, tuple(glued), Reader(folded))
+    return Scan(text, folded, hits, tuple(glued), reader)
 
 
 def _glued_names(folded: str, start: int, letters: str) -> Iterator[Hit]:
