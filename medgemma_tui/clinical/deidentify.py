@@ -74,7 +74,7 @@ def _lists() -> _Lists:
     thing = any_of([fold(word) for word in things])
     return _Lists(
         labels=labels,
-        label=re.compile("|".join(patterns[key] for key in sorted(patterns, key=len, reverse=True)) or "(?!)"),
+        label=re.compile(_any_label(patterns)),
         things=re.compile(
             rf"(?<![a-z])(?:(?:{thing})[ ]?(?:{_ANY_NUMBER}|编号)?|(?<!\d)(?:{_ANY_NUMBER}))"
             rf"(?:(?<![a-z])|(?![a-z]))[ ]?[:=#]?[ ]*(?:[a-z]{{1,3}}-?)?\Z"
@@ -85,6 +85,15 @@ def _lists() -> _Lists:
             for row in tables.rows(LISTS, "mask")
         },
     )
+
+
+def _any_label(patterns: dict[str, str]) -> str:
+    """One expression for all labels, the longest first: by their first signs, so that few are tried at each place."""
+    groups: dict[str, list[str]] = {}
+    for key in sorted(patterns, key=len, reverse=True):
+        groups.setdefault(key[0], []).append(patterns[key].removeprefix(re.escape(key[0])))
+    inside = {first: "(?<![a-z0-9].)" if is_word(first) else "" for first in groups}
+    return "|".join(f"{re.escape(first)}{inside[first]}(?:{'|'.join(groups[first])})" for first in groups) or "(?!)"
 
 
 def find_identifiers(text: str) -> tuple[Identifier, ...]:
