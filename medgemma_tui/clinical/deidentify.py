@@ -20,11 +20,18 @@ from medgemma_tui.clinical.deidentify_names import (
     any_of,
     gather,
     name_behind,
+    name_in_cell,
     names_before_sex,
     titled_names,
 )
 from medgemma_tui.clinical.deidentify_numbers import bare_ids, bare_phones, births, emails, value_behind
-from medgemma_tui.clinical.deidentify_places import AddressMode, address_behind, addresses_by_shape
+from medgemma_tui.clinical.deidentify_places import (
+    AddressMode,
+    address_behind,
+    address_in_cell,
+    addresses_by_shape,
+)
+from medgemma_tui.clinical.deidentify_tables import cells_under
 from medgemma_tui.clinical.findings import Identifier, IdentifierKind, Span
 from medgemma_tui.clinical.rowfields import choice_of, text_of, texts_of
 from medgemma_tui.clinical.textform import fold, is_word
@@ -104,7 +111,7 @@ def find_identifiers(text: str) -> tuple[Identifier, ...]:
     folded = fold(text)
     cased = text.translate(_CAPITALS) if _WIDE.search(text) else text
     verdicts: dict[str, bool] = {}
-    found = _apart(_search(folded, cased, verdicts))
+    found = _apart(_search(folded, cased, verdicts) + _in_tables(folded, cased))
     if found:
         found = _apart(found + _beside(folded, cased, found, verdicts))
     return tuple(
@@ -136,8 +143,9 @@ def _search(folded: str, cased: str, verdicts: dict[str, bool]) -> list[_Found]:
         "name": names_before_sex(folded, cased, verdicts) + titled_names(folded, cased),
         "birth_date": births(folded),
     }
-    return _behind_labels(folded, cased, verdicts) + [
-        (kind, span) for kind, spans in by_shape.items() for span in spans
+    return [
+        *_behind_labels(folded, cased, verdicts),
+        *((kind, span) for kind, spans in by_shape.items() for span in spans),
     ]
 
 
@@ -193,6 +201,24 @@ def _behind_labels(folded: str, cased: str, verdicts: dict[str, bool]) -> list[_
         else:
             span = value_behind(label.kind, folded, end)
         if span:
+            found.append((label.kind, span))
+    return found
+
+
+def _in_tables(folded: str, cased: str) -> list[_Found]:
+    lists = _lists()
+    found: list[_Found] = []
+    for label, (start, end) in cells_under(folded, lists.labels.get):
+        span: Span | None
+        if start == end or folded[start] in "[_-":
+            continue
+        if label.kind == "name":
+            span = name_in_cell(folded, cased, start, end) if label.mode == "name" else None
+        elif label.kind == "address":
+            span = address_in_cell(folded, start, end) if label.mode != "code" else None
+        else:
+            span = value_behind(label.kind, folded, start)
+        if span and span[1] <= end:
             found.append((label.kind, span))
     return found
 

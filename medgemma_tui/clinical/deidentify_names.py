@@ -12,6 +12,7 @@ from medgemma_tui.clinical import tables
 from medgemma_tui.clinical.entities import find_entities
 from medgemma_tui.clinical.findings import Span
 from medgemma_tui.clinical.rowfields import text_of, texts_of
+from medgemma_tui.clinical.terms import find_terms
 
 LISTS = "identifiers"
 NameMode = Literal["name", "person", "staff"]
@@ -19,22 +20,31 @@ NameMode = Literal["name", "person", "staff"]
 _CONTEXT = 8  # signs behind a name in which an expression that it begins may end
 HAN = "\u3400-\u4dbf\u4e00-\u9fff〇"
 
-_OPENING = re.compile(r"[ \t]*(?:(?P<verb>为|是|叫|is|called)(?![a-z])[ \t]*)?(?P<colon>[:=]?)[ \t]*[(\"'《<「]?[ \t]*")
+_OPENING = re.compile(
+    r"[ \t]*(?:\([a-z' ]{1,16}\)|/ ?name)?(?:[ \t]*(?P<verb>为|是|叫|is|called)(?![a-z])[ \t]*)?"
+    r"(?P<colon>[:=】]?)[ \t]*[(\"'《<「]?[ \t]*"
+)
 _NEXT_CELL = re.compile(r"[ \t]*\n[ \t]*")
 _DOTTED = re.compile(rf"[{HAN}]{{1,10}}(?:[·•・‧∙⋅][{HAN}]{{1,10}}){{1,4}}")  # ethnic-minority names
 _SPACED = re.compile(rf"([{HAN}]) {{1,2}}([{HAN}])(?![{HAN}])")  # 张　三, as forms have it
 _RUN = re.compile(rf"[{HAN}]{{1,16}}")
 _BREAK = re.compile(r"$|[\s,.。;:、()!?\"'\]}/|<>》」\[+&\-]|[0-9]")
 _SEX_THEN_AGE = re.compile(r"[男女](?=[,、 ]{0,2}\d{1,3} ?岁|[性,、 ]|$)")
-_WHO_THEN = re.compile(r"[,、 (:]{0,3}(?:[男女]|性别|\d{1,3} ?岁|先生|女士)|因")
+_WHO_THEN = re.compile(r"[,、 (:]{0,3}(?:[男女]|性别|\d{1,3} ?岁|先生|女士)|因|于(?:\d|今[晨日天早]|昨)")
 _OPENS_LINE = re.compile(r"(?:^|(?<=[\n。;]))[ \t]*(?=[a-z\u3400-\u9fff])")
 _SEX_BEHIND = re.compile(r"[,、 (]{1,3}(?:[男女]性?[,。、 )\d]|[男女]性?$|\d{1,3} ?岁)")
 _LATIN_SEX_BEHIND = re.compile(
     r",? \(?(?:is an? \d{1,3}"
-    r"|(?:an? |aged )?\d{1,3}(?:[, ]*(?:m|f|y|yo|y/o|yrs?|years?|male|female)(?![a-z])|[- ]year))"
+    r"|(?:an? |aged )?\d{1,3}(?:[, ]*(?:m|f|y|yo|y/o|yrs?|years?|male|female)(?![a-z])|[- ]year)"
+    r"|(?:dob|d\.o\.b\.|born|date of birth|mrn|nhs n)(?![a-z]))"
 )
+_SEX_AND_AGE = re.compile(r"[男女]性?[,、 ]{0,3}\d{1,3} ?(?:岁|y)")
+_BEFORE_NAME = frozenset("是叫为者人诉")
+_BED = re.compile(r"床[ ,、:]{0,2}")
 _WORD = r"[A-Z][A-Za-z\u00c0-\u024f]{0,24}(?:['’\-][A-Za-z\u00c0-\u024f]{1,24}){0,2}"
-_AGE_AFTER_LATIN = re.compile(r"[,( /]{0,3}(?:\d|(?:m|f|male|female|man|woman|aged?|dob|mrn)(?![a-z])|[男女])")
+_AGE_AFTER_LATIN = re.compile(
+    r"[,( /]{0,3}(?:\d|(?:m|f|male|female|man|woman|aged?|dob|mrn|tel|phone|mobile)(?![a-z])|[男女])"
+)
 _IN_DOTTED_NAMES = frozenset("尔克买提不里木自热西衣合汗吐再也祖次多")  # in Uyghur, Kazakh and Tibetan names
 _LOWER = re.compile(r"[a-z]{2,20}(?:['’\-][a-z]{1,20})?(?: [a-z]{2,20}){0,2}")
 _AFTER_LATIN = re.compile(
@@ -57,10 +67,15 @@ class _Lists:
     relation: re.Pattern[str]
     field: re.Pattern[str]
     titled: re.Pattern[str]
+    titles: frozenset[str]
     han_title: re.Pattern[str]
+    kin_titles: frozenset[str]
     latin: re.Pattern[str]
     latin_title: re.Pattern[str]
+    spoken_of: re.Pattern[str]
     latin_never: frozenset[str]
+    latin_too: frozenset[str]
+    latin_things: re.Pattern[str]
     latin_beside: frozenset[str]
     latin_unknown: frozenset[str]
 
@@ -82,12 +97,13 @@ def _signs(table: str, key: str) -> frozenset[str]:
 @tables.compiled
 def _lists() -> _Lists:
     english = "english_names"
+    kin_titles = gather("given_names", "kin_titles")
     titles = any_of(gather(english, "titles"))
     every_title = any_of(gather(english, "titles") + gather(english, "staff_titles"))
     particles = any_of(gather(english, "particles"))
     word = rf"(?:[A-Z]\.|{_WORD})"
     further = rf"(?:[ ]{{1,2}}(?:(?:{particles})[ ]){{0,2}}{word})"
-    given = rf"(?:,[ ]{{1,2}}(?=[A-Z][A-Za-z]){_WORD})?"  # SMITH, John
+    given = rf"(?:,[ ]{{1,2}}(?:(?=[A-Z][A-Za-z]){_WORD}|[A-Z](?:\.|(?![A-Za-z0-9]))))?"  # SMITH, John; Roe, J.
     latin = rf"(?:(?:{every_title})\b\.?[ ]{{1,2}})?(?P<name>{word}{given}{further}{{0,3}})"
     never = " ".join(text_of(LISTS, row, "never", "") for row in tables.rows(LISTS, english))
     beside = " ".join(text_of(LISTS, row, "never_beside", "") for row in tables.rows(LISTS, english))
@@ -103,11 +119,16 @@ def _lists() -> _Lists:
         unknown=re.compile(any_of(gather("given_names", "unknown"))),
         relation=re.compile(rf"(?:{any_of(gather('given_names', 'relations'))})[ \t:,]{{0,2}}"),
         field=re.compile(any_of(gather("given_names", "next_fields"))),
+        titles=frozenset(gather("given_names", "titles") + kin_titles),
         titled=re.compile(rf"[{HAN}]{{1,4}}?(?={any_of(gather('given_names', 'titles'))})"),
-        han_title=re.compile(any_of(gather("given_names", "titles"))),
+        han_title=re.compile(any_of(gather("given_names", "titles") + kin_titles)),
+        kin_titles=frozenset(kin_titles),
         latin=re.compile(latin),
         latin_title=re.compile(rf"(?<![A-Za-z])(?:{titles})\b\.?[ ]{{1,2}}(?=[A-Z])"),
+        spoken_of=re.compile(rf"(?:{any_of(gather(english, 'spoken_of'))}) (?=[a-z])"),
         latin_never=frozenset(never.split()),
+        latin_too=frozenset(gather(english, "surnames_too")),
+        latin_things=re.compile(rf"(?:['’]?s)? (?:{any_of(gather(english, 'named_after'))}|\d)"),
         latin_beside=frozenset(beside.split()),
         latin_unknown=frozenset(gather(english, "unknown")),
     )
@@ -137,7 +158,21 @@ def name_behind(
     found = _chinese(folded, cased, start, strict=not sure) or _latin(
         folded, cased, start, mode, colon or bool(opening["verb"]), shouted
     )
-    return found if found is None or sure or not _is_clinical(cased, found, verdicts) else None
+    if found is None or (sure and cased[found[0]] >= "\u3400"):
+        return found  # but Name: Aspirin
+    return None if _is_clinical(cased, found, verdicts) else found
+
+
+def name_in_cell(folded: str, cased: str, start: int, end: int) -> Span | None:
+    """The name in a cell under a heading for names, or None where it holds something else."""
+    lists = _lists()
+    text = folded[start:end]
+    if lists.unknown.match(text) or (len(text) > 1 and text[1] == "某"):
+        return None
+    if re.fullmatch(rf"[{HAN}·•・‧∙⋅ ]{{2,16}}", cased[start:end]):
+        return start, end
+    name = lists.latin.match(cased, start, end)
+    return _without_words(folded, name, strong=True, sure=True) if name else None
 
 
 def _is_clinical(cased: str, span: Span, verdicts: dict[str, bool]) -> bool:
@@ -150,22 +185,55 @@ def _is_clinical(cased: str, span: Span, verdicts: dict[str, bool]) -> bool:
 
 
 def names_before_sex(folded: str, cased: str, verdicts: dict[str, bool]) -> list[Span]:
-    """Names that open a line and have the sex or the age behind them: 张三，男，62岁; John Smith is a 62-year-old."""
+    """Names that open a line and have the sex or the age behind them: 张三，男，62岁; John Smith is a 62-year-old.
+
+    Also behind a bed's number (12床张三), and behind English words of seeing someone (I reviewed Sarah Connor, 54F).
+    """
     lists, found = _lists(), []
     for opening in _OPENS_LINE.finditer(folded):
         start = opening.end()
-        if folded[start : start + 1] >= "\u3400":
-            run = _RUN.match(folded, start)
-            length = _shaped(folded, start, run.group()) if run else 0
-            span = (start, start + length) if length and _SEX_BEHIND.match(folded, start + length) else None
-        else:
-            name = lists.latin.match(cased, start)
-            span = _without_words(name, strong=False) if name else None
-            if span and not (_LATIN_SEX_BEHIND.match(folded, span[1]) and re.search("[a-z]", cased[slice(*span)])):
-                span = None
-        if span and not _is_clinical(cased, span, verdicts):
-            found.append(span)
-    return found
+        if folded[start : start + 1] < "\u3400":
+            found += _latin_before_sex(folded, cased, start)
+        elif (length := _shaped_at(folded, start)) and _SEX_BEHIND.match(folded, start + length):
+            found.append((start, start + length))
+    for seen in lists.spoken_of.finditer(folded):
+        if cased[seen.end()].isupper() and not folded[seen.start() - 1 : seen.start()].isalpha():
+            found += _latin_before_sex(folded, cased, seen.end())
+    for told in _SEX_AND_AGE.finditer(folded):
+        before = folded[max(0, told.start() - 3) : told.start()]
+        if divided := len(before) - len(before.rstrip(",、 (")):
+            found += _han_name_up_to(folded, told.start() - divided)
+    for bed in _BED.finditer(folded):
+        if folded[bed.start() - 1 : bed.start()].isdigit() and (length := _shaped_at(folded, bed.end())):
+            found.append((bed.end(), bed.end() + length))
+    return [span for span in found if not _is_clinical(cased, span, verdicts)]
+
+
+def _shaped_at(folded: str, start: int) -> int:
+    run = _RUN.match(folded, start)
+    return _shaped(folded, start, run.group()) if run else 0
+
+
+def _han_name_up_to(folded: str, end: int) -> list[Span]:
+    """The name that ends at ``end`` where nothing but it, or a word such as 是, stands between it and the last sign."""
+    for length in (4, 3, 2):
+        start = end - length
+        before = folded[start - 1 : start] if start > 0 else ""
+        if start < 0 or (re.match(f"[{HAN}]", before) and before not in _BEFORE_NAME):
+            continue
+        if _shaped(folded, start, folded[start:end]) == length:
+            return [(start, end)]
+    return []
+
+
+def _latin_before_sex(folded: str, cased: str, start: int) -> list[Span]:
+    name = _lists().latin.match(cased, start)
+    span = _without_words(folded, name, strong=False) if name else None
+    if span is None or not _LATIN_SEX_BEHIND.match(folded, span[1]):
+        return []
+    text = cased[slice(*span)]
+    clinical = _lists().latin_beside.intersection(text.lower().split()) or find_terms(text)  # Bell Palsy, 30F
+    return [span] if re.search("[a-z]", text) and not clinical else []
 
 
 def titled_names(folded: str, cased: str) -> list[Span]:
@@ -173,7 +241,7 @@ def titled_names(folded: str, cased: str) -> list[Span]:
     lists, found = _lists(), []
     for title in lists.latin_title.finditer(cased):
         name = lists.latin.match(cased, title.end())
-        if name and (span := _without_words(name, strong=True)):
+        if name and (span := _without_words(folded, name, strong=True, sure=True)):
             found.append(span)
     for han_title in lists.han_title.finditer(folded):
         for length in (3, 2, 1):
@@ -182,6 +250,8 @@ def titled_names(folded: str, cased: str) -> list[Span]:
             if start < 0 or (before and re.match(rf"[{HAN}]", before) and before not in "者人是谢的由，属约"):
                 continue
             written = folded[start : han_title.start()]
+            if written[0] in lists.risky and han_title.group() in lists.kin_titles:
+                continue  # 和奶奶同住
             if _surname_length(written) and not lists.not_names.match(written) and not set(written[1:]) & lists.never:
                 found.append((start, han_title.start()))
                 break
@@ -253,7 +323,7 @@ def _shaped(folded: str, start: int, text: str) -> int:
     for given in (2, 1):
         length = family + given
         name, end = text[family:length], start + length
-        if len(name) != given or set(name) & lists.never:
+        if len(name) != given or set(name) & lists.never or name in lists.titles:
             continue
         stops = bool(_BREAK.match(folded, end))
         if not stops and given == 2 and name[1] in lists.never_last:
@@ -267,15 +337,22 @@ def _shaped(folded: str, start: int, text: str) -> int:
     return 0
 
 
-def _without_words(name: re.Match[str], strong: bool) -> Span | None:
-    """A name in Latin letters up to the first word that is none."""
+def _without_words(folded: str, name: re.Match[str], strong: bool, sure: bool = False) -> Span | None:
+    """A name in Latin letters up to the first word that is none.
+
+    ``sure``: what opens it is a name, so that Wilson and May are one, too; else they are one behind a first name.
+    """
     lists = _lists()
     kept = start = name.start("name")
     for word in re.finditer(r"[^\s,]+", name["name"]):
-        bare = word.group().lower().rstrip(".")
-        if bare in lists.latin_never or (kept == start and bare in lists.latin_unknown):
+        bare = word.group().lower().rstrip(".").removesuffix("'s").removesuffix("’s")
+        end = start + word.end()
+        if bare in lists.latin_too and (sure or kept > start):
+            if lists.latin_things.match(folded, end):
+                break  # Wilson disease, May 5
+        elif bare in lists.latin_never or (kept == start and bare in lists.latin_unknown):
             break
-        kept = start + word.end()
+        kept = end
     if kept == start or (not strong and " " not in name["name"][: kept - start]):
         return None
     text = name["name"][: kept - start].rstrip(" ,")
@@ -301,7 +378,7 @@ def _latin(folded: str, cased: str, start: int, mode: NameMode, colon: bool, sho
     sure = titled or (mode == "name" and colon)
     if shouted and not colon and not titled:
         return None
-    span = _without_words(name, strong=sure or colon)
+    span = _without_words(folded, name, strong=sure or colon, sure=sure)
     if span is None or sure:
         return span
     text = cased[slice(*span)]

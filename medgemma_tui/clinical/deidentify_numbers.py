@@ -15,8 +15,8 @@ from stdnum.cn import ric
 from medgemma_tui.clinical.findings import IdentifierKind, Span
 
 _SEP = re.compile(
-    r"\.?[ \t]*(?:号码|编号|号|码|no\.?(?![a-z])|number(?![a-z])|id(?![a-z])|#)?[ \t]*"
-    r"(?P<colon>[:=#]|为|是|is(?![a-z]))?[ \t]*\(?[ \t]*"
+    r"\.?[ \t]*(?:\([^()0-9\n]{1,12}\)[ \t]*)?(?:号码|编号|号|码|no\.?(?![a-z])|number(?![a-z])|id(?![a-z])|#)?[ \t]*"
+    r"(?P<colon>[:=#】]|为|是|is(?![a-z]))?[ \t]*\(?[ \t]*"
 )
 _EDGE = r"(?![0-9a-z*])"  # with stars it is masked already
 
@@ -88,6 +88,7 @@ _DATE = "|".join([
     rf"{_CN_DIGIT}{{4}}年{_CN_DIGIT}{{1,3}}月{_CN_DIGIT}{{1,3}}[日号]?",
     r"\d{2}[\-./年]\d{1,2}[\-./月]\d{1,2}日?(?!\d)",
     # a month and year behind 出生年月 is as exact as such a form gets; a year alone is an age
+    rf"(?:{_MONTH})\.? {_YEAR}(?!\d)",
     rf"{_YEAR}(?:[ ]?年[ ]?\d{{1,2}}[ ]?月|[\-./]\d{{1,2}})(?![\d\-./])",
 ])  # fmt: skip
 _BIRTH = re.compile(rf"(?:农历|公历|阴历|阳历|约)?[ ]?(?P<date>{_DATE})")

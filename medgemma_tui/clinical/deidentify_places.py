@@ -84,6 +84,12 @@ def address_behind(folded: str, cased: str, at: int, mode: AddressMode) -> Span 
     return english.span() if english else _chain(folded, start, start)
 
 
+def address_in_cell(folded: str, start: int, end: int) -> Span | None:
+    """The address in a cell under a heading for addresses, or None where it holds none."""
+    span = _whole(folded, start)
+    return (start, min(end, span[1])) if span else None
+
+
 def _whole(folded: str, start: int) -> Span | None:
     """Everything behind a label's colon, to the end of the clause or to the next field."""
     lists = _lists()

@@ -112,6 +112,41 @@ MASKED = [
     ("mail j.smith+x@example.co.uk.", "mail [email]."),
     ("微信号：zhangsan_88", "微信号：[邮箱]"),
     ("QQ：12345678", "QQ：[邮箱]"),
+    # as they are copied from a ward's list, with the headings above
+    (
+        "姓名\t性别\t年龄\t住院号\n王秀兰\t女\t66岁\t00812345\n钱多多\t男\t5岁\t00812346",
+        "姓名\t性别\t年龄\t住院号\n[姓名]\t女\t66岁\t[住院号]\n[姓名]\t男\t5岁\t[住院号]",
+    ),
+    (
+        "| 姓名 | 性别 |\n|---|---|\n| 赵丽颖 | 女 |\n| 不详 | 女 |",
+        "| 姓名 | 性别 |\n|---|---|\n| [姓名] | 女 |\n| 不详 | 女 |",
+    ),
+    ("姓名  年龄  住址\n张三  65  北京市朝阳区建国路88号", "姓名  年龄  住址\n[姓名]  65  [地址]"),
+    ("Name | Age | MRN\nJohn Smith | 62 | 12345678", "Name | Age | MRN\n[name] | 62 | [record number]"),
+    ("【姓名】张三 【性别】男 【住院号】0012345", "【姓名】[姓名] 【性别】男 【住院号】[住院号]"),
+    ("姓名（Name）：张三", "姓名（Name）：[姓名]"),
+    ("住院号（病案号）：123456", "住院号（病案号）：[住院号]"),
+    ("联系人及电话：王强（儿子）13812345678", "联系人及电话：[姓名]（儿子）[电话]"),
+    ("12床张国荣，男，56岁", "12床[姓名]，男，56岁"),
+    ("5床吴秀珍血糖偏高", "5床[姓名]血糖偏高"),
+    ("急诊分诊：徐志摩，男，36岁", "急诊分诊：[姓名]，男，36岁"),
+    ("我是李娜，女，30岁，怀孕12周", "我是[姓名]，女，30岁，怀孕12周"),
+    ("我妈妈叫刘桂芳，72岁", "我妈妈叫[姓名]，72岁"),
+    ("我叫韩梅梅，最近总是头痛", "我叫[姓名]，最近总是头痛"),
+    ("王先生，62岁", "[姓名]先生，62岁"),
+    ("王阿姨，65岁", "[姓名]阿姨，65岁"),
+    ("患者何建平于2023年5月1日突发", "患者[姓名]于2023年5月1日突发"),
+    # surnames that are eponyms or words, too
+    ("Name: Peter Wilson", "Name: [name]"),
+    ("Mr Murphy has gout", "Mr [name] has gout"),
+    ("Mrs Day and Mr Young", "Mrs [name] and Mr [name]"),
+    ("Mr Wilson with Parkinson's disease", "Mr [name] with Parkinson's disease"),
+    ("Peter Wilson is a 62-year-old man", "[name] is a 62-year-old man"),
+    ("Re: Peter Wilson, DOB 12.04.1955", "Re: [name], DOB [date of birth]"),
+    ("I reviewed Sarah Connor, 54F, in clinic today", "I reviewed [name], 54F, in clinic today"),
+    ("this gentleman, Robert Brown, DOB 01/01/1950", "this gentleman, [name], DOB [date of birth]"),
+    ("Pt: Roe, J. 55F", "Pt: [name] 55F"),
+    ("DOB: March 1961", "DOB: [date of birth]"),
 ]
 
 
@@ -131,6 +166,32 @@ def test_spans_are_into_the_text_as_typed() -> None:
 # --- what only looks like it -----------------------------------------------------------------------------------------
 
 LOOK_ALIKES = """
+Patient with Wilson disease
+Name: Wilson disease
+Name: Aspirin 100 mg
+Patient: Graves Disease, 30F
+Bell Palsy, 30F
+Community Acquired Pneumonia, 70M
+discussed Acute Kidney Injury, 65M
+Dear Sir, 65M
+South Asian, 45M
+Patient: Recurrent UTIs, 65F
+Cauda Equina, 45M
+患者孙子陪同就诊
+患者孙女5岁，体健
+患者和奶奶同住
+妈妈黄疸
+爸爸高烧
+爸爸马上要手术
+奶奶常年咳嗽
+我叫了救护车
+叫做张力性气胸
+5床 黄体酮
+8床 向心性肥胖
+12床 家属要求出院
+民族：满族，男，50岁
+水痘，男，5岁
+诊断：白癜风，女，30岁
 标本号 20231145678
 检验号 12345678901
 样本编号13812345678
@@ -577,6 +638,13 @@ def test_a_long_note_takes_milliseconds() -> None:
             "市区",
             "Mr A ",
             "Patient A",
+            "姓名\t性别\n",
+            "a\tb|c  d\n",
+            "\t",
+            "| ",
+            "12床",
+            ",男5岁",
+            "王阿姨",
             "+1",
             "姓名：",
         ),
