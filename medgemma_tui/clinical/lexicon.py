@@ -5,9 +5,8 @@ from __future__ import annotations
 import re
 import sys
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from itertools import compress, count
-from typing import Generic, TypeVar
+from typing import Generic, NamedTuple, TypeVar
 
 from medgemma_tui.clinical.textform import WORD, fold
 
@@ -16,9 +15,8 @@ _HEAD = 2
 _WIDE = f"utf-32-{sys.byteorder[0]}e"
 
 
-@dataclass(frozen=True, slots=True)
-class Match(Generic[T]):
-    """An expression found at ``[start, end)``, in code points, and what it stands for."""
+class Match(NamedTuple, Generic[T]):
+    """An expression found at ``[start, end)``, in code points, and what it stands for. A tuple: many are made."""
 
     start: int
     end: int

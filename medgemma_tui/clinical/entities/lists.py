@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from medgemma_tui.clinical import tables
 from medgemma_tui.clinical.lexicon import Lexicon
@@ -45,7 +45,10 @@ class Analyte:
     signed: bool = False
 
     def limits(self, unit: str) -> Limits | None:
-        return next((found for found in self.units if found.unit == unit), None)
+        for found in self.units:
+            if found.unit == unit:
+                return found
+        return None
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,8 +85,7 @@ class Meaning:
     named: Named | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Hit:
+class Hit(NamedTuple):
     """A listed expression at ``[start, end)`` and what it can stand for."""
 
     start: int
