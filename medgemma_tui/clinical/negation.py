@@ -36,10 +36,14 @@ _DURATION: Final = re.compile(
     r"(?:\d|[一二三四五六七八九十两数几半多余]) ?(?:个|余|多)?"
     r"(?:天|日|周|月|年|小时|次|d\b|h\b|days?|weeks?|months?|years?|hours?)"
 )
+_ASKS: Final = re.compile(
+    r"怎么|怎样|如何|能否|可否|是否|能不能|可以|[吗呢]|什么|(?<![a-z])(?:how|what|should|can)(?![a-z])"
+)
 _LIST_END: Final = re.compile(r"(?:史|等)(?:等|者)?[\s)]*$")
 _TRIGGER_AFTER: Final = re.compile(r"[排除未阴不存均无否(:据]|rul|exclu|absen|neg|not|den|none")
 _KIN_AFTER: Final = re.compile(r"家族|famil|mother|father")
 _MINE: Final = re.compile(r"(?:我们?家?的?|(?<![a-z])my\s(?:[a-z0-9-]{1,14}\s){0,2})$")
+_WIDEST: Final = 40  # characters of what _MINE finds
 _SOMEBODY: Final = re.compile(
     r"[我男女岁]|患者|患儿|病人|本人|(?<![a-z])(?:i|i'm|my|patient|pt|man|woman|year)(?![a-z])"
 )
@@ -94,6 +98,8 @@ class Reader:
     def __init__(self, folded: str, *, once: bool = False) -> None:
         self._folded, self._once = folded, once
         self._found: dict[str, tuple[list[Match[str]], list[int]]] = {}
+        self._kin: tuple[list[int], list[int]] | None = None
+        self._people: tuple[int, int] | None = None
         self._stops = [stop.start() for stop in _HARD.finditer(folded)]
 
     @property
@@ -111,15 +117,26 @@ class Reader:
 
     def negated(self, start: int, end: int) -> bool:
         """Whether what stands at ``[start, end)`` is said not to be there."""
+        folded = self._folded
+        if start > 1 and folded[start - 1] == "不" and folded[start - 2] not in f"无莫岂要是{folded[start]}":
+            return True  # 不发热
+        if start == 1 and folded[0] == "不":
+            return True
         after = self._after(end)
         return after if after is not None else self._before(start, end)
 
     def of_relative(self, start: int, end: int) -> bool:
         """Whether what stands at ``[start, end)`` is said of a relative."""
         folded = self._folded
-        tail = folded[end : self._clause_end(end)][: _CLOSE + 24]
-        if _KIN_AFTER.search(tail) and any(match.start <= _CLOSE for match in _cues("relative_after").find(tail)):
-            return True
+        told, behind = self._kin_places()
+        at = bisect_left(behind, end)
+        if at < len(behind) and behind[at] < end + _CLOSE + 24:
+            tail = folded[end : self._clause_end(end)][: _CLOSE + 24]
+            if _KIN_AFTER.search(tail) and any(match.start <= _CLOSE for match in _cues("relative_after").find(tail)):
+                return True
+        at = bisect_left(told, start)
+        if not at or told[at - 1] < start - _BACK:
+            return False
         teller = next(reversed(self._between("relative", self._clause_start(start), start)), None)
         if teller and any(
             match.value == "patient" or match.start <= _CLOSE - 1
@@ -132,16 +149,26 @@ class Reader:
         heading = "史" in folded[teller.start : teller.end] or "family" in folded[teller.start : teller.end]
         return heading or _PAUSE.search(folded, teller.end, start) is None
 
+    def _kin_places(self) -> tuple[list[int], list[int]]:
+        """Where relatives are spoken of, before and behind what they have; most texts have no such place."""
+        if self._kin is None:
+            told = [match.start for match in _cues("relative").find(self._folded)]
+            self._kin = told, [match.start() for match in _KIN_AFTER.finditer(self._folded)]
+        return self._kin
+
     def is_patient(self, relative: int) -> bool:
         """Whether the relative named at this place is whom the question is about: 我爸65岁，心梗后能喝酒吗？
 
         So it is where nobody else was spoken of before, and the asker says nothing of himself behind it.
         """
-        before = self._folded[:relative]
-        mine = _MINE.search(before)
-        if mine is None or _SOMEBODY.search(before, 0, mine.start()):
+        mine = _MINE.search(self._folded, max(0, relative - _WIDEST), relative)
+        if mine is None:
             return False
-        return _MYSELF.search(self._folded, relative) is None
+        if self._people is None:
+            somebody = _SOMEBODY.search(self._folded)
+            myself = [match.start() for match in _MYSELF.finditer(self._folded)]
+            self._people = somebody.end() if somebody else len(self._folded), myself[-1] if myself else -1
+        return self._people[0] > mine.start() and self._people[1] < relative
 
     def _between(self, role: str, low: int, high: int) -> list[Match[str]]:
         """The cues in ``[low, high)``; one that reaches over an end is read anew from what is inside."""
@@ -239,6 +266,10 @@ def _list_goes_on(between: str, pauses: list[int], tail: str, *, wide: bool) -> 
     own = _PAUSE.split(tail, maxsplit=1)[0]
     if _DURATION.search(own) or any(_DURATION.search(segment) for segment in segments):
         return False  # 无发热，咳嗽3天: what lasted was there
+    if _ASKS.search(own):
+        return False  # 否认心梗史，感冒怎么治？
     if wide:
-        return True
+        # 否认高血压史，糖尿病史 goes on as it began; 否认心梗史，长期吸烟，感冒 does not
+        first = between[: pauses[0]]
+        return _LIST_END.search(first) is None or _LIST_END.search(own) is not None
     return any(_LIST_END.search(part) for part in _PAUSE.split(tail)[:6])

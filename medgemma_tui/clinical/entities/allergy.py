@@ -59,6 +59,9 @@ def _chinese(scan: Scan, match: re.Match[str], drugs: dict[int, tuple[int, str]]
     if folded[max(0, start - 1) : start] in ("抗", "脱", "致", "易"):
         return
     names: list[tuple[int, str]] = []
+    never = start > 0 and folded[start - 1] == "不"  # 对青霉素不过敏
+    if never:
+        start -= 1
     at = start
     for suffix in ("类药物", "类", "药物"):
         if folded.endswith(suffix, 0, at) and at - len(suffix) in drugs:
@@ -82,7 +85,9 @@ def _chinese(scan: Scan, match: re.Match[str], drugs: dict[int, tuple[int, str]]
     denied = _DENIED.search(folded, max(0, start - 32), start)
     if denied and "过敏" in denied["what"]:
         denied = None  # it denied the one before
-    negated = (match["no"] is not None and match["no"] != "不详") or denied is not None
+    if denied and names and names[0][1] == "food" and "药" in denied["what"]:
+        names = [(names[0][0], "drug")]  # 否认药物食物过敏史
+    negated = never or (match["no"] is not None and match["no"] != "不详") or denied is not None
     if match["no"] == "不详":
         return
     first = denied.start() if denied else (names[0][0] if names else start)

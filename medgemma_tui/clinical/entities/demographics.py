@@ -12,12 +12,18 @@ from medgemma_tui.clinical.findings import Entity
 _OLDEST = {"year": 125.0, "month": 400.0, "week": 600.0, "day": 4000.0}
 # The sign before a number is looked at from behind its first digit: so the search can jump from digit to digit.
 _N = rf"(?P<n>[\d{CHINESE}](?<![\d.~至到-].)[\d.{CHINESE}]{{0,5}})"
-_YEARS_ZH = re.compile(rf"{_N}(?:余|多|来)?\s?(?:周岁|岁)(?P<and>半)?(?!以|及|前|后|起|时|内|或以|之)")
+_YEARS_ZH = re.compile(
+    rf"{_N}(?:余|多|来)?\s?(?:周岁|岁)(?P<and>半|零?\d{{1,2}}个?月(?!前|来|余))?(?!以|及|前|后|起|时|内|或以|之)"
+)
 _YOUNG_ZH = re.compile(
     rf"{_N}\s?(?:(?P<m>月龄|个多?月龄|个月大|个月(?=的?(?:男|女|婴|患儿|宝宝|幼儿|小儿)))|"
     r"(?P<d>日龄|天大|[天日](?=的?(?:男婴|女婴|婴|新生)))|(?P<w>周龄|周大))"
 )
 _DAY_LABEL = re.compile(r"日龄[为:\s]?(?P<n>\d{1,3})\s?(?:天|日)")
+_BORN = re.compile(
+    rf"(?<![发产术新萌])(?:出生后|生后|出生)\s?(?:第)?{_N}\s?(?:(?P<d>天|日)|(?P<w>周)|(?P<m>个月))(?!龄)"
+)
+_NEWBORN = re.compile(r"新生|患儿|婴|早产|足月|apgar|胎龄")
 _AGE_LABEL = re.compile(r"年龄[\s:为是]{0,3}(?P<n>\d{1,3})(?![\d./岁个月天-])")
 _EN = re.compile(
     rf"(?<![a-z0-9.~-])(?P<n>\d{{1,4}}|{WORD_NUMBER})[\s-]{{0,2}}"
@@ -64,12 +70,15 @@ def _ages(scan: Scan) -> Iterator[Entity]:
     if "岁" in folded:
         for match in _YEARS_ZH.finditer(folded):
             if not _of_group(folded, match.start()):
-                yield from _age(scan, match.span(), match["n"], "year", 0.5 if match["and"] else 0.0)
+                yield from _age(scan, match.span(), match["n"], "year", _more(match["and"]))
     if "龄" in folded or "婴" in folded or "大" in folded or "个月" in folded:
         for match in _YOUNG_ZH.finditer(folded):
             yield from _age(scan, match.span(), match["n"], "month" if match["m"] else "day" if match["d"] else "week")
         for match in _DAY_LABEL.finditer(folded):
             yield from _age(scan, match.span(), match["n"], "day")
+    if "生" in folded and _NEWBORN.search(folded):
+        for match in _BORN.finditer(folded):
+            yield from _age(scan, match.span(), match["n"], "day" if match["d"] else "week" if match["w"] else "month")
     if "年龄" in folded:
         for match in _AGE_LABEL.finditer(folded):
             yield from _age(scan, match.span(), match["n"], "year")
@@ -88,6 +97,14 @@ def _ages(scan: Scan) -> Iterator[Entity]:
             yield _sex(scan, match.span("s"), sex)
     for match in _ZH_SLASH.finditer(folded):
         yield from _age(scan, match.span("n"), match["n"], "year")
+
+
+def _more(text: str | None) -> float:
+    """The part of a year behind the years: 2岁半, 2岁3个月."""
+    if not text:
+        return 0.0
+    digits = "".join(char for char in text if char.isdecimal())
+    return round(int(digits) / 12, 2) if digits else 0.5
 
 
 def _opens(folded: str, match: re.Match[str]) -> bool:
@@ -110,7 +127,18 @@ def _age(scan: Scan, span: tuple[int, int], number: str, unit: str, more: float 
 
 
 def find_sexes(scan: Scan) -> Iterator[Entity]:
-    """The sex, ``male`` or ``female``."""
+    """The sex, ``male`` or ``female``; where only 我爸 or "my mother" tells it, from there."""
+    found = list(_sexes(scan))
+    yield from found or _sex_of_kin(scan)
+
+
+def _sex_of_kin(scan: Scan) -> Iterator[Entity]:
+    kin = _KIN.search(scan.folded) if "我" in scan.folded or "my " in scan.folded else None
+    if kin and scan.reader.is_patient(kin.start()):
+        yield _sex(scan, kin.span(), "male" if kin["m"] else "female")
+
+
+def _sexes(scan: Scan) -> Iterator[Entity]:
     folded = scan.folded
     if "男" in folded or "女" in folded or "妇" in folded:
         for match in _SEX_ZH.finditer(folded):
@@ -134,6 +162,14 @@ def find_sexes(scan: Scan) -> Iterator[Entity]:
         if before == "-" or "a" <= before <= "z":
             continue
         yield _sex(scan, match.span(), "male" if match["m"] else "female")
+
+
+_KIN = re.compile(
+    r"(?P<m>爸爸?|父亲|爷爷|外公|姥爷|哥哥?|弟弟?|儿子|丈夫|老公|叔叔?|舅舅?|公公|岳父|(?<![a-z])(?:father|dad|son|husband|"
+    r"brother|grandfather|uncle)(?![a-z]))|"
+    r"(?P<f>妈妈?|母亲|奶奶|外婆|姥姥|姐姐?|妹妹?|女儿|妻子|老婆|姑姑|婆婆|岳母|(?<![a-z])(?:mother|mum|mom|daughter|"
+    r"wife|sister|grandmother|aunt)(?![a-z]))"
+)
 
 
 def _sex(scan: Scan, span: tuple[int, int], value: str) -> Entity:

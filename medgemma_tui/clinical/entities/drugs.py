@@ -10,6 +10,7 @@ from medgemma_tui.clinical.entities.numbers import NUMBER, parse
 from medgemma_tui.clinical.entities.scan import Scan
 from medgemma_tui.clinical.entities.units import dose_forms, frequencies, match_form, match_unit, routes
 from medgemma_tui.clinical.findings import Entity, Quantity
+from medgemma_tui.clinical.negation import negated as denied
 from medgemma_tui.clinical.textform import is_word
 
 _NUMBER = re.compile(
@@ -17,15 +18,22 @@ _NUMBER = re.compile(
 )
 _PER = re.compile(r"\s?/\s?(?:(?P<day>d|day|日|天)|次|片|粒)(?![a-z])")
 _SKIP = re.compile(
-    r"[\s,:(·]|的|剂量|为|约|每次|一次(?=\d)|单次|缓释片|肠溶片|分散片|控释片|咀嚼片|片剂|片|缓释胶囊|胶囊|注射液|注射剂|颗粒|口服液|"
+    r"[\s,:(·]|的|剂量|为|约|每次|一次(?=\d)|单次|缓释片|肠溶片|分散片|控释片|咀嚼片|片剂|片|缓释胶囊|胶囊|干混悬剂|混悬液|糖浆|吸入粉雾剂|粉雾剂|吸入剂|喷雾剂|雾化液|滴剂|栓剂?|注射用|溶液|首剂|首次|起始|初始|负荷量|负荷|维持量|维持|静脉泵|每[日天](?=\d)|注射液|注射剂|颗粒|口服液|"
     r"滴眼液|气雾剂|粉吸入剂|软膏|乳膏|用量|规律|长期|"
     r"tablets?(?![a-z])|capsules?(?![a-z])|injection|at a dose of|at|dose"
+)
+_SALT = re.compile(
+    r"(?:[ -](?:(?:succinate|tartrate|hydrochloride|hcl|mesylate|mesilate|besylate|besilate|maleate|fumarate|acetate|"
+    r"citrate|bromide|furoate|propionate|phosphate|sulfate|sulphate|medoxomil|axetil|xl|xr|er|sr|cr|ir|dr|ec|mr|la|cd)"
+    r"(?![a-z])|(?:sodium|potassium|calcium|magnesium)(?=\s\d[\d.]{0,5}\s?(?:mg|g|mcg|u|units)(?![a-z/]))))+"
 )
 _EVERY = re.compile(
     r"q\s?(?P<h>\d{1,2})\s?h(?![a-z0-9])|"
     r"(?:每|every\s)\s?(?P<e>\d{1,2})\s?(?:个?小时|h|hours?)(?:\s?(?:一次|1次))?(?![a-z0-9])"
 )
-_DOSE_BEFORE = re.compile(rf"(?<![\d.])(?P<n>{NUMBER})\s?(?P<unit>[a-zμ毫微克升单位万]{{1,6}})\s?(?:of\s|的)?$")
+_DOSE_BEFORE = re.compile(
+    rf"(?<![\d.])(?P<n>{NUMBER})\s?(?P<unit>[a-zμ毫微克升单位万片粒支丸袋滴喷吸]{{1,6}})\s?(?:of\s|的)?$"
+)
 _WORD_BEFORE = re.compile(r"(?P<word>[a-z]{2,12}|[\u4e00-\u9fff]{2,4})\s?$")
 _AFTER = re.compile(rf"[\s:=为]{{0,3}}(?P<n>{NUMBER})")
 _NOT_GIVEN = re.compile(
@@ -36,6 +44,9 @@ _NOT_GIVEN = re.compile(
 _GIVEN = re.compile(
     r"(?:拟用|拟予|拟给予|给予|予以|予|改用|改为|换用|加用|服用|使用|应用|开始|继续|规律|(?:on|takes?|taking|started|given|with))\s?$"
 )
+_COUNTABLE = frozenset({"tablet", "puff", "ampoule", "drop"})
+_GIVER = re.compile(r"给|予|喂|gave|giv")
+_CLAUSE = 60
 _MOST = 9  # pieces behind a name
 
 
@@ -45,6 +56,10 @@ def find_drugs(scan: Scan) -> Iterator[Entity]:
     for hit in scan.hits:
         drug = hit.meaning.drug
         if drug is not None:
+            if scan.reader.of_relative(hit.start, hit.end) and not _GIVER.search(
+                scan.folded, max(0, hit.start - 10), hit.start
+            ):
+                continue  # 父亲服用华法林; what a relative gave the patient is the patient's
             entity = _drug(scan, hit, drug, starts)
             told = entity.dose or entity.route or entity.frequency or not hit.meaning.measures
             if told or not _measured(scan, hit):
@@ -57,6 +72,10 @@ def _denied(scan: Scan, hit: Hit) -> bool:
     if _NOT_GIVEN.search(scan.folded, first, hit.start):
         return True
     return _GIVEN.search(scan.folded, first, hit.start) is None and scan.negated(hit.start, hit.end)
+
+
+def _denied_in(scan: Scan, hit: Hit, clause: int) -> bool:
+    return denied(scan.folded[clause : hit.end], hit.start - clause, hit.end - clause)
 
 
 def _measured(scan: Scan, hit: Hit) -> bool:
@@ -72,8 +91,12 @@ def _drug(scan: Scan, hit: Hit, item: Named, starts: set[int]) -> Entity:
     dose: Quantity | None = None
     dosed = False
     route = frequency = ""
+    salt = _SALT.match(folded, at)
+    if salt:
+        at = end = salt.end()
+    named = at
     for _ in range(_MOST):
-        if at in starts and at != hit.end:
+        if at in starts and at != named:
             break
         skipped = _SKIP.match(folded, at)
         found = match_form(routes(), folded, at)
@@ -91,7 +114,17 @@ def _drug(scan: Scan, hit: Hit, item: Named, starts: set[int]) -> Entity:
             frequency, at = found
             end = at
             continue
-        number = None if dosed else _NUMBER.match(folded, at)
+        number = _NUMBER.match(folded, at)
+        if number and dosed:  # 160/4.5μg 2吸 bid: so many of what was described
+            gap = number.end() + (folded[number.end() : number.end() + 1] == " ")
+            unit = match_form(dose_forms(), folded, gap)
+            if unit is None or unit[0] not in _COUNTABLE or number["to"] or number["and"]:
+                break
+            value = 0.5 if number["n"] == "半" else parse(number["n"])
+            if dose is None and value is not None:
+                dose = Quantity(value, unit[0])
+            at = end = unit[1]
+            continue
         if number:
             gap = number.end() + (folded[number.end() : number.end() + 1] == " ")
             unit = match_form(dose_forms(), folded, gap)
@@ -130,6 +163,11 @@ def _drug(scan: Scan, hit: Hit, item: Named, starts: set[int]) -> Entity:
                     break
     span = (start, end)
     negated = _denied(scan, hit)
+    if negated and (
+        dosed or frequency
+    ):  # 否认心梗史，利伐沙班15mg qd: what has a dose is denied in its own clause only
+        clause = folded.rfind(",", max(0, hit.start - _CLAUSE), hit.start) + 1
+        negated = clause == 0 or _denied_in(scan, hit, clause)
     return Entity(
         "drug", scan.text[start:end], span, item.id, dose=dose, route=route, frequency=frequency, negated=negated
     )

@@ -11,13 +11,25 @@ from medgemma_tui.clinical.entities.units import time_forms
 from medgemma_tui.clinical.findings import Entity
 
 _ZH = re.compile(
-    rf"(?P<n>[\d{CHINESE}半数几](?<![\d./:-].)[\d.{CHINESE}]{{0,5}}(?:\s?[-~]\s?\d{{1,3}})?)"
+    rf"(?P<n>[\d{CHINESE}半数几](?<![\d./:+-].)[\d.{CHINESE}几]{{0,5}}(?:\s?[-~]\s?\d{{1,3}})?)"
     r"(?P<more>余|多|来)?\s?(?P<ge>个)?(?P<half>半)?(?P<unit>秒钟?|分钟|小时|钟头|天|日|周|星期|礼拜|月|年)(?P<tail>余|多|半)?"
 )
 # 2h, x3d, for 2 wks: short forms; the letter before may only be the x of a multiplication
 _SHORT = re.compile(
     r"(?P<n>\d(?<![a-wyz0-9./:-].)\d{0,2}(?:\.\d)?)\s?(?P<unit>min|h|hrs?|d|w|wks?|mo|y|yrs?)(?![a-z0-9²/-])"
 )
+# 39+2周, 孕39周+2天, 39+2 weeks: weeks of a pregnancy, always
+_WEEKS = re.compile(
+    r"(?<![\d./:+-])(?P<w>\d{1,2})\s?(?:\+\s?(?P<d>[0-6])\s?(?:周|weeks?|wks?)|周\s?\+?\s?(?P<d2>[1-6])\s?天|"
+    r"w\s?\+?(?P<d3>[0-6])d(?![a-z0-9]))"
+)
+# 昨天起, since yesterday
+_SINCE = re.compile(
+    r"(?:从|自|打)?昨[天日晚夜](?:开始|起)(?!床)|(?:从|自)昨[天日晚夜]|(?<![a-z])since (?:yesterday|last night)"
+)
+# how British notes write time: 6/52 is six weeks, 3/12 three months, 5/7 five days
+_BRITISH = re.compile(r"(?<![\d/.])(?P<n>\d{1,2})/(?P<of>7|52|12)(?![\d/])(?P<after>\s(?:history|hx|ago|of))?")
+_BRITISH_BEFORE = re.compile(r"(?<![a-z])(?:for|x|past|last|since|over|about)\s$")
 _PRE = re.compile(r"(?:(?<![a-z])x|for|近|约|已|达|past|last|over)\s?$")
 _ANY_EN = re.compile(r"minute|mins|hour|hrs|day|week|wks|month|year|yrs")
 _EN = re.compile(
@@ -30,6 +42,9 @@ _NOT_BEFORE = re.compile(
     r"aged?|every|each|per|within|next|after|once|twice|times|last dose|in|once a|"
     r"than|或|≥|≤|<|>)\s?$"
 )
+_PREGNANT = re.compile(r"pregnan|gestation|gravid|antenatal|antepartum")
+_GESTATION_AFTER = re.compile(r"[\s'’]{0,2}(?:of )?(?:gestation|pregnan|ga(?![a-z]))")
+_AT = re.compile(r"(?<![a-z])at\s$")
 _GESTATION = re.compile(r"(?:孕|妊娠|胎龄|宫内孕|gestation(?:al)? age|pregnant|g\dp\d)\s?(?:第|约)?\s?$")
 _NOT_AFTER = re.compile(
     r"\s?(?:内|以内|之内|后|一次|1次|[\d一二两三四五六](?:次|片|粒|支)|生存|存活|无病|随访|心血管|风险|龄|大|尿|动态|血糖|血压监测|心电|"
@@ -39,12 +54,24 @@ _NOT_AFTER = re.compile(
 )
 
 
+_MEASURED = re.compile(r"\s?[:=为]?\s?\d{1,3}(?:\.\d{1,2})?\s?(?:分(?!钟)|mmol|mg|$|[,、。;])")
+
+
 def find_durations(scan: Scan) -> Iterator[Entity]:
     """Durations with value and unit (minute, hour, day, week, month, year); 数天 and "several days" have no value.
 
     The weeks of a pregnancy are a duration named ``gestation``.
     """
     folded = scan.folded
+    weeks = list(_gestations(scan)) if "周" in folded or "w" in folded else []
+    yield from weeks
+    for match in _SINCE.finditer(folded):
+        yield Entity("duration", scan.text[slice(*match.span())], match.span(), "", 1.0, "day")
+    for match in _BRITISH.finditer(folded) if "/7" in folded or "/52" in folded or "/12" in folded else ():
+        if match["after"] or _BRITISH_BEFORE.search(folded, max(0, match.start() - 8), match.start()):
+            unit = {"7": "day", "52": "week", "12": "month"}[match["of"]]
+            span = match.start(), match.end("of")
+            yield Entity("duration", scan.text[slice(*span)], span, "", float(match["n"]), unit)
     for match in _ZH.finditer(folded):
         if match["unit"] in ("月", "日") and not _counted(folded, match):
             continue
@@ -65,10 +92,20 @@ def find_durations(scan: Scan) -> Iterator[Entity]:
         yield from _made(scan, match, "0.5" if number.startswith("half") else number)
 
 
+def _gestations(scan: Scan) -> Iterator[Entity]:
+    for match in _WEEKS.finditer(scan.folded):
+        days = match["d"] or match["d2"] or match["d3"]
+        if match["d2"] and not _GESTATION.search(scan.folded, max(0, match.start() - 8), match.start()):
+            continue
+        if 4 <= int(match["w"]) <= 45:
+            value = f"{match['w']}+{days}"
+            yield Entity("duration", scan.text[slice(*match.span())], match.span(), "gestation", value, "week")
+
+
 def _counted(folded: str, match: re.Match[str]) -> bool:
     """三个月, 3月余, 近3日 are spans of time; 3月 and 5日 are dates."""
     if match["unit"] == "月":
-        return bool(match["ge"] or match["more"] or match["tail"])
+        return bool(match["ge"] or match["more"] or match["tail"] or match["n"] in ("数", "半"))
     behind, before = folded[match.end() : match.end() + 1], folded[max(0, match.start() - 1) : match.start()]
     if match["more"] or match["tail"] or match["n"] in ("数", "半") or (before and before in "x约近已达"):
         return True
@@ -84,9 +121,11 @@ def _made(scan: Scan, match: re.Match[str], number: str, first: int | None = Non
         return
     start = start if first is None else first
     value: float | str | None
+    if unit in ("hour", "minute") and _MEASURED.match(folded, end):
+        return  # OGTT 1小时10.8mmol/L, 1分钟9分
     if number == "半":
         value = 0.5
-    elif number in ("数", "几", "several", "a few", "few", "couple of", "a couple of"):
+    elif "几" in number or number in ("数", "several", "a few", "few", "couple of", "a couple of"):
         value = None
     elif "-" in number or "~" in number:
         value = number.replace(" ", "").replace("~", "-")
@@ -98,5 +137,15 @@ def _made(scan: Scan, match: re.Match[str], number: str, first: int | None = Non
             value += 0.5
         if value > (120 if unit == "year" else 1000):  # 2023年, a 2018 hour-1 bundle
             return
-    name = "gestation" if _GESTATION.search(folded, max(0, start - 8), start) else ""
+    name = "gestation" if _of_pregnancy(folded, start, end, unit) else ""
     yield Entity("duration", scan.text[start:end], (start, end), name, value, unit)
+
+
+def _of_pregnancy(folded: str, start: int, end: int, unit: str) -> bool:
+    if _GESTATION.search(folded, max(0, start - 8), start):
+        return True
+    if unit != "week":
+        return False
+    if _GESTATION_AFTER.match(folded, end):
+        return True
+    return _AT.search(folded, max(0, start - 4), start) is not None and _PREGNANT.search(folded) is not None

@@ -14,12 +14,12 @@ from medgemma_tui.clinical.entities.numbers import NUMBER, parse, plain
 from medgemma_tui.clinical.entities.scan import Scan
 from medgemma_tui.clinical.entities.units import match_unit
 from medgemma_tui.clinical.findings import Entity, Quantity
-from medgemma_tui.clinical.textform import is_word
+from medgemma_tui.clinical.textform import is_word, narrow
 
 _LINK = (
     r"测得|由|从|自|测值|测定|测|约为|约|为|是|在|"
     r"波动在|波动于|维持在|控制在|多在|达到|高达|最高|最低|达|升高至|升高到|上升至|升至|升到|增至|降低至|降至|下降至|降到|"
-    r"偏高|偏低|评分|得分|水平|浓度|计数|定量|结果|检查|检测|复查|今日|今晨|当前|目前|值|"
+    r"偏高|偏低|评分|得分|(?:1|5|10)\s?分钟|水平|浓度|计数|定量|结果|检查|检测|复查|今日|今晨|当前|目前|值|"
     r"is|was|are|were|of|at|level|score|value|count|around|about|approximately|approx\.?|elevated|raised|low|"
     r"high|up to|(?:(?:rose|rising|fell|falling|increased|decreased|went|dropped|up|down) )?(?:from|to)|"
     r"currently|↑|↓"
@@ -61,7 +61,16 @@ _BODY = re.compile(
     r"(?<![\d./*x-])(?P<n>\d{2,3}(?:\.\d)?)(?:\s|-)?(?:(?P<kg>kg|公斤|千克)|(?P<cm>cm|厘米))(?![a-z0-9/²*x])"
 )
 _BODY_BEFORE = re.compile(r"(?:[岁男女性龄]|kg|cm|公斤|厘米|old|male|man|(?<![a-z])an?|[mf])[,、;/\s]{0,2}$")
-_FEVER = re.compile(r"(?:热|烧|温|达|至)\s?(\d{2}(?:\.\d)?)\s?度(?:(\d)(?!\d))?(?![a-z])")
+_FEVER = re.compile(
+    r"(?:热|烧|温|达|至|到|高)(?:到|至|达|了|约|为)?\s?(?P<n>\d{2}(?:\.\d)?|[三四]十[一二三四五六七八九]?)\s?度"
+    r"(?:(?P<d>[\d一二三四五六七八九半])(?!\d))?(?![a-z角])"
+)
+_FEVER_EN = re.compile(
+    r"(?<![a-z])(?:fevers?|febrile)(?: (?:of|to|up to|at|with a temp(?:erature)? of))?\s?(?P<n>\d{2,3}(?:\.\d)?)"
+    r"\s?(?P<unit>(?:°\s?)?[cf]|℃|℉|degrees)?(?![a-z0-9.%/])"
+)
+_HOT = re.compile(r"热|烧|温|fever")
+_WHITE = re.compile(r"wbc|白细胞|血象|血常规")
 _FIGURE = re.compile(r"[\s:=]{0,2}\d{2}")
 _PAIR = re.compile(rf"[\s:=]{{0,3}}(?P<one>{NUMBER})\s?/\s?(?P<two>{NUMBER})(?![\d/])")
 _DEGREES = re.compile(r"\s?度\s?(\d)(?!\d)")
@@ -88,8 +97,18 @@ def find_measures(scan: Scan, pressure: Analyte | None, temperature: Analyte | N
         for match in _BARE_TEMPERATURE.finditer(scan.folded):
             yield _entity(scan, temperature, match.span(), float(match.group(1)), limits)
         for match in _FEVER.finditer(scan.folded):
-            value = float(match.group(1)) + (int(match.group(2)) / 10 if match.group(2) else 0)
-            yield _entity(scan, temperature, (match.start(1), match.end()), value, limits)
+            value = (parse(match["n"]) or 0) + (_tenth(match["d"]) if match["d"] else 0)
+            if 34 <= value < 44 and _HOT.search(scan.folded, max(0, match.start() - 12), match.start("n")):
+                yield _entity(scan, temperature, (match.start("n"), match.end()), value, limits)
+        for match in _FEVER_EN.finditer(scan.folded) if "fe" in scan.folded else ():
+            value, unit = float(match["n"]), (match["unit"] or "").strip("° ")
+            scale = "℃" if 34 <= value < 44 and unit not in ("f", "℉") else "°F"
+            if scale == "℃" or (93 <= value < 112 and unit not in ("c", "℃")):
+                yield _entity(scan, temperature, (match.start("n"), match.end()), value, temperature.limits(scale))
+
+
+def _tenth(sign: str) -> float:
+    return 0.5 if sign == "半" else (parse(sign) or 0) / 10
 
 
 def _bodies(scan: Scan) -> Iterator[Entity]:
@@ -193,7 +212,7 @@ def _pair(scan: Scan, one: Hit, two: Hit) -> Iterator[Entity]:
 
 
 def _written(scan: Scan, hit: Hit, item: Measure) -> bool:
-    return not item.exact or scan.text[hit.start : hit.end].rstrip("-") == item.exact
+    return not item.exact or narrow(scan.text[hit.start : hit.end]).rstrip("-") == item.exact
 
 
 def _choose(
@@ -211,7 +230,7 @@ def _choose(
     folded = scan.folded
     if unit:
         for item in measures:
-            if item.analyte.limits(unit) is not None:
+            if item.analyte.limits(unit) is not None and not _stray(folded, hit, unit):
                 return item
         # A concentration that this is never given in is asked about; a dose or a rate is something else.
         name = folded[hit.start : hit.end]
@@ -241,6 +260,13 @@ def _choose(
             continue
         return item
     return None
+
+
+def _stray(folded: str, hit: Hit, unit: str) -> bool:
+    """N 78% is the neutrophils' share only beside the white cells."""
+    if unit != "%" or hit.end - hit.start > 1:
+        return False
+    return _WHITE.search(folded, max(0, hit.start - 60), hit.start) is None
 
 
 def _clustered(item: Measure, hit: Hit, near: list[tuple[int, str]], value: float) -> bool:

@@ -24,6 +24,8 @@ def find_named(scan: Scan) -> Iterator[Entity]:
         item = hit.meaning.named
         if item is not None and (item.kind == "anatomy" or item.kind == "finding"):
             start, end, value = hit.start, hit.end, None
+            if item.kind == "finding" and scan.reader.of_relative(start, end):
+                continue
             if item.kind == "finding" and item.id.startswith(("ST ", "T wave", "T-wave", "pathological Q")):
                 before = _LEADS_BEFORE.search(folded, max(0, start - 40), start)
                 after = _LEADS_AFTER.match(folded, end) if before is None else None

@@ -13,6 +13,8 @@ _POWERS = {"3": "10^3", "³": "10^3", "6": "10^6", "⁶": "10^6", "9": "10^9", "
 _COUNT = re.compile(
     r"[x*]?\s{0,2}10\s?(?:\^|\*{1,2}|e)?\s?(12|[369]|¹²|[³⁶⁹])\s{0,2}(?:/|每)\s{0,2}(ul|μl|微升|mm3|mm³|ml|毫升|l|升)(?![a-z0-9])"
 )
+# Na 128 K 6.1: a single letter with a figure of its own is the next name, no unit
+_NEXT_NAME = re.compile(r"(?:[a-z]|mg)[ :=]{1,3}\d")
 _LITRES = {
     "ul": "μL",
     "μl": "μL",
@@ -56,14 +58,19 @@ def _goes_on(folded: str, end: int) -> bool:
 
 def match_unit(folded: str, at: int) -> tuple[str, int] | None:
     """The unit of a measurement behind a number that ends at ``at``; at most two spaces may lie between."""
+    first = at
     while at < len(folded) and folded[at] == " ":
         at += 1
+    if at > first and _NEXT_NAME.match(folded, at):
+        return None
     head = folded[at : at + 1]
     if head in ("x", "*", "1"):
         count = _COUNT.match(folded, at)
         if count:
             return f"{_POWERS[count.group(1)]}/{_LITRES[count.group(2)]}", count.end()
     found = match_form(unit_forms(), folded, at)
+    if found and found[0] == "分" and folded.startswith("钟", found[1]):
+        return None  # 1分钟 is a time, no score
     stretch = folded[at : at + 24]
     if " /" not in stretch and "/ " not in stretch:
         return found
