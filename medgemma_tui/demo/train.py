@@ -138,7 +138,7 @@ def losses_of(model: Gemma3ForCausalLM, batch: Batch) -> tuple[torch.Tensor, tor
 class Curriculum:
     """Draws the batches: turns whose worst token is still unsure come more often.
 
-    A turn is asked in many ways, and some are easier (its trace skipped): one sure answer proves less than an unsure one.
+    A turn is asked in many ways, some of them easier (its trace skipped): a sure answer proves less than an unsure one.
     """
 
     def __init__(self, tokenizer: PreTrainedTokenizerFast) -> None:
