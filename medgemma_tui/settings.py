@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import tempfile
+import tomllib
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -75,7 +76,7 @@ class Settings(BaseSettings):
     data directory."""
     identifiers: Literal["warn", "mask", "block"] = "warn"
     """What is done where a question holds something that could identify the patient: ask first, mask it without
-    asking, or refuse to send it."""
+    asking, or refuse to send it. Where the site's file sets it, all else can only make it stricter."""
     sections: Literal["auto", "always", "off"] = "auto"
     """Four-part answers (definition, mechanism, differential, recommendation): where the question is of that kind,
     for every question, or never."""
@@ -132,6 +133,7 @@ class Settings(BaseSettings):
         return self.engine_socket is not None and not self.demo
 
 
+_STRICTER = ("warn", "mask", "block")  # each stricter than the one before
 _UNKNOWN_ENV_ALLOWED = {"MEDGEMMA_CONFIG"}
 
 
@@ -160,7 +162,8 @@ def load(**flags: Any) -> Settings:
     service or an engine, that does not count, but for a ``socket`` that is a flag, too.
 
     Raises SettingsError, with a line for each wrong or unknown key, also where the file is not TOML or a
-    ``MEDGEMMA_`` variable has no such setting.
+    ``MEDGEMMA_`` variable has no such setting. What the site's file says of ``identifiers`` holds in any case, also
+    where MEDGEMMA_CONFIG names another file: environment and flags can only make it stricter.
     """
     source = str(config_file())
     unknown = sorted(
@@ -181,7 +184,7 @@ def load(**flags: Any) -> Settings:
     if "demo" in given or "model" in given:
         given = {"demo": False, "model": None, "socket": None, "engine_socket": None, **given}
     try:
-        return Settings(**given)
+        loaded = Settings(**given)
     except ValidationError as error:
         problems = []
         for item in error.errors():
@@ -192,6 +195,24 @@ def load(**flags: Any) -> Settings:
         raise SettingsError("environment", [str(error)]) from None
     except (ValueError, OSError) as error:  # tomllib's error is a ValueError
         raise SettingsError(source, [str(error)]) from None
+    policy = _site_policy()
+    weaker = _STRICTER.index(loaded.identifiers) < _STRICTER.index(policy)
+    return loaded.model_copy(update={"identifiers": policy}) if weaker else loaded
+
+
+def _site_policy() -> str:
+    """What the site's own file says of ``identifiers``; its weakest where there is none. Raises SettingsError."""
+    try:
+        value = tomllib.loads(SITE_FILE.read_text(encoding="utf-8")).get("identifiers", _STRICTER[0])
+    except (FileNotFoundError, NotADirectoryError):
+        return _STRICTER[0]
+    except OSError as error:
+        raise SettingsError(str(SITE_FILE), [f"cannot be read: {error.strerror}"]) from None
+    except ValueError as error:  # no TOML, or no UTF-8
+        raise SettingsError(str(SITE_FILE), [str(error)]) from None
+    if value not in _STRICTER:
+        raise SettingsError(str(SITE_FILE), [f"identifiers: must be one of {', '.join(_STRICTER)}"])
+    return str(value)
 
 
 def _origin(name: str, flags: dict[str, Any]) -> str:

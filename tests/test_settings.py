@@ -101,6 +101,50 @@ except settings.SettingsError as error:
 
 
 @pytest.mark.parametrize(
+    ("site", "own", "used"),
+    [
+        ("block", "warn", "block"), ("block", "mask", "block"), ("mask", "warn", "mask"), ("mask", "block", "block"),
+        ("warn", "mask", "mask"), ("warn", "warn", "warn"), ("mask", None, "mask"), (None, "mask", "mask"),
+        (None, None, "warn"),
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("way", ["flag", "environment", "file"])
+def test_the_sites_policy_is_only_made_stricter(
+    config: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    site: str | None,
+    own: str | None,
+    used: str,
+    way: str,
+) -> None:
+    site_file = tmp_path / "site.toml"
+    site_file.write_text(f'identifiers = "{site}"\n' if site else "slots = 3\n")
+    monkeypatch.setattr(settings, "SITE_FILE", site_file)
+    if own and way == "file":
+        config.write_text(f'identifiers = "{own}"\n')  # MEDGEMMA_CONFIG names another file than the site's
+    elif own and way == "environment":
+        monkeypatch.setenv("MEDGEMMA_IDENTIFIERS", own)
+    given = {"identifiers": own} if own and way == "flag" else {}
+    assert settings.load(**given).identifiers == used
+    if way != "file":  # nor where the site's file is the one that is read
+        monkeypatch.delenv("MEDGEMMA_CONFIG")
+        assert settings.load(**given).identifiers == used
+
+
+@pytest.mark.parametrize("text", ['identifiers = "none"\n', "identifiers = 3\n", "identifiers = = 3\n", 'a = "\xff"'])
+def test_a_site_file_whose_policy_cannot_be_read_is_an_error(
+    config: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, text: str
+) -> None:
+    site_file = tmp_path / "site.toml"
+    site_file.write_text(text, encoding="latin-1")
+    monkeypatch.setattr(settings, "SITE_FILE", site_file)
+    with pytest.raises(settings.SettingsError) as caught:
+        settings.load(identifiers="block")
+    assert str(site_file) in str(caught.value)
+
+
+@pytest.mark.parametrize(
     ("text", "named"),
     [("slotts = 3\n", "slotts"), ('slots = "many"\n', "slots"), ("fps = 600\n", "fps"), ("fps = = 3\n", "line 1")],
 )
