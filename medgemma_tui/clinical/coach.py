@@ -38,6 +38,7 @@ class _Need:
     contains: Pattern | None
     about: frozenset[str]
     among: frozenset[str]
+    settled: frozenset[str]
     bare: bool
     unless: Pattern
     missing: tuple[MissingId, ...]
@@ -102,6 +103,7 @@ def _lists() -> _Lists:
             _joined(row, "contains"),
             frozenset(texts_of(_NAME, row, "about")),
             frozenset(texts_of(_NAME, row, "with")),
+            frozenset(texts_of(_NAME, row, "settled_by")),
             row.get("bare") is True,
             _joined(row, "unless") or _NOTHING,
             _missing_of(row),
@@ -208,6 +210,9 @@ def _applies(
         return False
     if need.among and not any(entity.kind in need.among for entity in everything):
         return False
+    measured = any(entity.kind in need.settled and not entity.implausible for entity in everything)
+    if measured and any(entity.kind == "diagnosis" for entity in everything):
+        return False
     return not need.unless.search(question or asked)
 
 
@@ -227,7 +232,8 @@ def _lacking(need: _Need, folded: str, everything: tuple[Entity, ...], terms: tu
         slot = lists.slots.get(item, _UNSATISFIED)
         if slot.words.search(folded):
             continue
-        if any(entity.kind in slot.entities or entity.name in slot.names for entity in everything):
+        # an impossible value is asked about by itself; it tells nothing yet
+        if any((each.kind in slot.entities or each.name in slot.names) and not each.implausible for each in everything):
             continue
         if "diagnosis" in slot.entities and terms:
             continue
