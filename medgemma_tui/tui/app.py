@@ -32,6 +32,8 @@ from medgemma_tui.tui.widgets.composer import Composer
 
 _PACKAGED_STYLES = Path(__file__).resolve().parent.parent / "styles"
 STYLES = _PACKAGED_STYLES if _PACKAGED_STYLES.is_dir() else _PACKAGED_STYLES.parent.parent / "styles"
+WARM_UP_AFTER_S = 0.3
+"""Seconds after the first frame until the clinical layer is loaded: keys that were typed at once come first."""
 RESTED_S = 0.12
 """Seconds after the last key until the draft is read."""
 SIGNALS = (signal.SIGTERM, signal.SIGHUP, signal.SIGINT)
@@ -102,7 +104,7 @@ class MedgemmaApp(App[None]):
 
     def _after_first_frame(self) -> None:
         self.wire.start()
-        self.controller.warm_up()
+        self.set_timer(WARM_UP_AFTER_S, self.controller.warm_up)
 
     async def on_unmount(self) -> None:
         """Hang up. The gateway of our own is stopped after the terminal is back as it was."""

@@ -22,6 +22,7 @@ class Drafting:
         self._reader = reader
         self._read_through = read_through
         self._reading: Reading | None = None  # of the draft, as it was when it was read last
+        self._busy = self._stale = False  # it is being read; it changed since
         self._trimmed: tuple[str, BudgetPlan] | None = None  # what was left of it, and the plan before
 
     @property
@@ -38,19 +39,28 @@ class Drafting:
     def read(self) -> None:
         """The draft has rested, or what its reading depends on has changed: see what is in it."""
         draft = self._view.draft
-        if draft.strip():
+        if not draft.strip():
+            return
+        self._stale = self._busy  # one in the thread at a time: when it is there, what is new is read
+        if not self._busy:
+            self._busy = True
             self._reader.read(draft, self._was_read)
 
     def _was_read(self, reading: Reading | None) -> None:
-        if reading is None or not self._view.draft.strip():
-            return
-        self._understood(reading)
-        if self.is_read:  # else it was typed on meanwhile; what was found is shown until then
-            self._read_through()
+        self._busy = False
+        if reading is not None and self._view.draft.strip():
+            if self.is_read and reading.what.text != self._view.draft.strip():
+                return  # of a draft before this one, which was read already
+            self._understood(reading)
+            if self.is_read:  # else it was typed on meanwhile; what was found is shown until then
+                self._read_through()
+        if self._stale:
+            self.read()
 
     def emptied(self) -> None:
         """There is no draft any more."""
         self._trimmed = None
+        self._busy = self._stale = False
         self._understood(None)
 
     def _understood(self, reading: Reading | None) -> None:

@@ -23,7 +23,7 @@ class PatientCard:
     def __init__(self, desk: Desk, changed: Callable[[], None]) -> None:
         self._desk = desk
         self._changed = changed
-        self._sources: list[Turn] = []  # the turns whose facts are on a card that the program made
+        self._taken_up: list[Turn] = []  # whose facts are on the card that the program made, or were told
         self._touched = False  # a person wrote or emptied it
 
     @property
@@ -33,23 +33,23 @@ class PatientCard:
 
     def forget(self) -> None:
         """Another patient."""
-        self._sources, self._touched = [], False
+        self._taken_up, self._touched = [], False
 
     def answered(self, turn: Turn) -> None:
         """A turn was answered: where it is the first with facts of a patient, they become the card."""
         if not self._touched and not self.text and turn.answer.strip() and facts_of(turn):
-            self._sources.append(turn)
+            self._taken_up.append(turn)
             self.turns_changed()
 
     def turns_changed(self) -> None:
         """A turn was taken out, or put back: what the program took from it goes, or is there again."""
-        if self._touched or not self._sources:
+        if self._touched or not self._taken_up:
             return
         from medgemma_tui.clinical.card import merge
 
         card = ""
         for turn in self._desk.conversation.turns:
-            if any(turn is source for source in self._sources):
+            if any(turn is taken for taken in self._taken_up):
                 card = merge(card, facts_of(turn))
         if card != self.text:
             self._set(card)
@@ -63,7 +63,8 @@ class PatientCard:
 
         before = self.text
         answered = [turn for turn in self._desk.remaining.turns if not turn.live and turn.answer.strip()]
-        newly = [turn for turn in answered[:leaving] if not turn.left_context]
+        newly = [turn for turn in answered[:leaving] if not any(turn is taken for taken in self._taken_up)]
+        self._taken_up += newly
         if self._touched:
             card = before
             for turn in newly:
@@ -72,7 +73,6 @@ class PatientCard:
                 text = _("Not on the patient card, and leaving with an earlier turn: {facts}")
                 self._desk.note(text.format(facts=card[len(before.strip()) :].strip(" ·")), "warning")
             return False
-        self._sources += [turn for turn in newly if not any(turn is source for source in self._sources)]
         self.turns_changed()
         return self.text != before
 

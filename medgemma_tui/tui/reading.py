@@ -68,7 +68,7 @@ class Reader:
         self._ticket = 0
         self._warm = False
         self._last: Reading | None = None
-        self._newest = 0  # ticket of the last reading that came from the thread
+        self._newest = 0  # its ticket: an older reading that comes later does not count
         self._waiting: dict[int, Callable[[Reading | None], None]] = {}
 
     def warm_up(self) -> None:
@@ -119,8 +119,9 @@ class Reader:
     def _read_now(self, what: What) -> Reading | None:
         from medgemma_tui.clinical.tables import TableError
 
+        self._ticket += 1
         try:
-            self._last = read(what)
+            self._last, self._newest = read(what), self._ticket
         except TableError:  # it was read before, so this is a list that only this text needed
             return None
         return self._last

@@ -156,7 +156,7 @@ class Sender:
         """Show the question at once, and send it when it has been counted."""
         self._taken = None
         if taken.text:
-            self._view.accepted(taken.text)
+            self._view.accepted(asking.question if taken.masked else taken.text)  # the history keeps no more
             self._desk.stop_editing()
         if taken.replaced is not None:
             self._desk.remove(taken.replaced)

@@ -117,13 +117,18 @@ async def test_a_long_draft_is_read_beside_the_screen(answered, monkeypatch):
 
 async def test_a_late_reading_of_an_older_draft_is_not_taken_for_the_new_one(answered):
     async with answered(lang="zh") as it:
-        old = it.controller._reader
-        late = []
-        old.read("心梗" + "。" * reading.QUICK_CHARS, late.append)  # in the thread
-        it.chat.set_draft("肺炎")
-        await it.until(lambda: old.has_read("肺炎"))
-        await it.until(lambda: late)
-        assert it.controller._drafting.text == "肺炎"
+        held, plain = [], it.controller.text_read
+        it.controller.text_read = lambda *told: held.append(told)
+        it.chat.set_draft("心梗" + "。" * reading.QUICK_CHARS)  # in the thread
+        await it.until(lambda: held)
+        it.chat.set_draft("")
+        await it.pilot.pause()
+        it.chat.set_draft("肺炎怎么治？")
+        await it.until(lambda: it.chat.chips.display and "肺炎" in it.text().split("╰")[1])
+        plain(*held[0])
+        await it.pilot.pause()
+        assert it.controller._reader.has_read("肺炎怎么治？")
+        assert "心梗" not in it.text()
 
 
 async def test_what_the_draft_would_send_is_what_the_meter_counts(answered):

@@ -43,6 +43,8 @@ async def test_masked_is_what_is_sent_and_what_is_shown(answered, key):
         assert "张三" not in it.text()
         assert "13912345678" not in str(it.service.requests)
         assert any("已遮盖：姓名、电话号码" in note for note in it.notices)
+        await it.press("up")
+        assert it.chat.draft == MASKED  # the history keeps no more than was sent
 
 
 async def test_s_sends_it_as_it_is(answered):

@@ -195,7 +195,8 @@ def test_gpu_states(snap_compare, state):
 # --- the composer's side ---
 
 NOTES = {
-    "zh": "65岁男性，血压1680/95，肌酐132μmol/L，体重70kg，服用利伐沙班15mg qd，既往房颤，患者由家属陪同来诊，感冒怎么治？",
+    "zh": "65岁男性，血压1680/95，肌酐132μmol/L，体重70kg，服用利伐沙班15mg qd，既往房颤，"
+    "患者由家属陪同来诊，感冒怎么治？",
     "en": "65-year-old man, BP 1680/95, creatinine 132 μmol/L, weight 70 kg, on rivaroxaban 15 mg qd, "
     "known AF. How is a common cold treated?",
 }

@@ -65,3 +65,14 @@ def test_a_cap_above_the_models_window_changes_nothing():
     assert Ledger(most=100, window=4096, cap=8192).used_window == 4096
     assert Ledger(most=100, window=4096, cap=2048).used_window == 2048
     assert Ledger(most=100, window=4096).used_window == 4096
+
+
+async def test_what_a_smaller_window_puts_out_is_taken_up_on_the_card(answered):
+    async with answered("好。" * 60, lang="zh", window=8192, max_tokens=512) as it:
+        await it.ask("65岁男性，突发胸痛2小时，诊断急性心肌梗死，如何处理？")
+        await it.ask("肌酐132 μmol/L，如何抗栓？" + "。" * 1000)
+        await it.ask("。" * 400)
+        await to_window(it, 2048)
+        assert it.controller.conversation.turns[1].left_context
+        await it.ask("针对上述情况？")
+        assert "肌酐 132 μmol/L" in it.service.requests[-1].messages[0].text

@@ -67,7 +67,7 @@ class Chips(Panel):
             is_last = len(lines) + 1 == most and all_of_it > width
             room = width - cells(f" +{len(left)}") if is_last else width
             (text, ink), *left = left
-            line: Line = [(truncate(text, room, self._glyphs.ellipsis), ink)]
+            line: Line = [(truncate(text, max(1, room), self._glyphs.ellipsis), ink)]
             for run in [*left]:
                 if width_of(line) + cells(gap[0]) + cells(run[0]) <= room:
                     line += [gap, run]
