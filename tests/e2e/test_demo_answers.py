@@ -23,7 +23,7 @@ from medgemma_tui.demo import corpus
 from medgemma_tui.demo.prompts import LANGUAGES, chain_reply, pinned, under_headings
 from medgemma_tui.protocol import ChatCompletion, ChatMessage, ChatRequest, TokenizeRequest
 from medgemma_tui.settings import Settings
-from medgemma_tui.tui import teaching
+from medgemma_tui.tui import chain as chain_request
 
 pytestmark = [pytest.mark.engine, pytest.mark.e2e]
 
@@ -139,7 +139,7 @@ async def test_the_causal_chain_of_an_answer_is_json_under_its_schema(gateway: G
         asked = prepare(turn.question, lang=lang, sections="auto").prompt
         talk = Talk(client, lang, "auto", history=[(asked, turn.answer)])
         messages = [*talk.messages(), ChatMessage(role="user", content=causal.request_text(lang))]
-        request = teaching.request(messages).model_copy(update={"stream": False, "wait": True})
+        request = chain_request.request(messages).model_copy(update={"stream": False, "wait": True})
         choice = (await client.chat(request)).choices[0]
         assert causal.parse(choice.message.content or "", turn.answer) == turn.chain
         return choice.message.content or "", choice.message.reasoning or ""
