@@ -29,12 +29,17 @@ _TITLE_START = re.compile(r"[\u4e00-\u9fffa-z0-9-]{1,28}$")
 _LEAD_IN = re.compile(r".*(?:按照|根据|依据|参照|参考|遵循|来自|引自|采用|见|按|据)(?=[\u4e00-\u9fffa-z])")
 _BOOK = re.compile(r"《(?P<title>[^《》\n]{2,60})》")
 _WHAT_IT_IS = re.compile(r"(?:guidelines?|standards|consensus|statement)(?![a-z])|指南|共识|声明|规范")
+_GLUED_YEAR = re.compile(r"(?<=[a-z])(?:19|20)\d\d(?![\d.a-z])(?: ?年(?:修订)?版?| ?版)?")
 _SENTENCE = re.compile(r"\.\s")
+_REST_OF_BRACKET = re.compile(r"[,; ][^()。\n]{0,30}\)")  # (2015, updated 2022)
+_CODE = re.compile(r"(?<![a-z])nice[\s(]{0,2}(?:guidelines? )?(?:ng|cg|ta|qs|dg) ?\d{1,4}(?![\da-z])\)?")
 
 
 def guidelines(folded: str, hits: Sequence[Hit]) -> list[Span]:
     """Where a body or a titled guideline stands with its year; in order, they do not overlap. Linear in the text."""
-    found = [*_bodies(folded, hits), *_titles(folded, hits)]
+    found = [*_bodies(folded, hits), *_titles(folded, hits), *_glued(folded)]
+    if "nice" in folded:
+        found += [match.span() for match in _CODE.finditer(folded)]  # such a number is one guideline
     made: list[Span] = []
     for span in sorted(found, key=lambda each: (each[0], -each[1])):
         if not made or span[0] >= made[-1][1]:
@@ -109,6 +114,25 @@ def _bodies(folded: str, hits: Sequence[Hit]) -> Iterator[Span]:
             yield start, _closed(folded, behind.start("between"), behind.end())
 
 
+@tables.compiled
+def _capitals() -> re.Pattern[str]:
+    names = [
+        fold(name) for row in tables.rows("guidelines", "organisation") for name in texts_of("guidelines", row, "names")
+    ]
+    short = [re.escape(name) for name in names if name.isascii() and name.isalpha() and len(name) > 2]
+    return re.compile(rf"(?:{'|'.join(sorted(short, key=len, reverse=True)) or '(?!)'})(?={_YEAR}(?![a-z]))")
+
+
+def _glued(folded: str) -> Iterator[Span]:
+    """ADA2023, KDIGO2012: the year stands right behind the body."""
+    for year in _GLUED_YEAR.finditer(folded):
+        begin = max(0, year.start() - 8)
+        for match in _capitals().finditer(folded, begin, year.end()):
+            if match.end() == year.start() and not (match.start() and "a" <= folded[match.start() - 1] <= "z"):
+                yield match.start(), year.end()
+                break
+
+
 def _may_stand_between(text: str) -> bool:
     if _NEAR.fullmatch(text) or _NAMED.fullmatch(text):
         return True
@@ -126,8 +150,9 @@ def _closed(folded: str, start: int, end: int) -> int:
     """With the bracket that closes one opened behind the body."""
     inside = folded[start:end]
     for opening, closing in (("(", ")"), ("《", "》")):
-        if inside.count(opening) > inside.count(closing) and folded[end : end + 1] == closing:
-            end += 1
+        if inside.count(opening) > inside.count(closing):
+            rest = _REST_OF_BRACKET.match(folded, end) if opening == "(" else None
+            end = rest.end() if rest else end + (folded[end : end + 1] == closing)
     return end
 
 

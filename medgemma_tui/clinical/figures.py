@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Final
 
-from medgemma_tui.clinical import tables
+from medgemma_tui.clinical import spelled, tables
 from medgemma_tui.clinical.findings import Span
 from medgemma_tui.clinical.rowfields import text_of, texts_of
 from medgemma_tui.clinical.textform import fold
@@ -25,32 +25,16 @@ _TOKEN = re.compile(
 _EACH = re.compile(_NUM)
 _VALUE_IN_WORD = re.compile(r"[a-z]{1,6}(\d+(?:\.\d+)?)")
 _ISOTOPE = re.compile(r"1[34]c(?![a-z])")  # 13C呼气试验
-_POWER = re.compile(r" ?[x*] ?(?:10(?:\^ ?\d{1,2}|[⁰¹²³⁴-⁹]{1,2})|e\d{1,2}) ?(?P<per>/ ?(?:l|ul|μl|ml|升))?")
+_POWER = re.compile(  # 109/l: the superscript is lost where a text is copied
+    r" ?[x*] ?10(?:(?:\^|e|\*) ?(?P<plain>\d{1,2})|(?P<raised>[⁰¹²³⁴-⁹]{1,2})"
+    r"|(?P<lost>3|6|9|12)(?= ?/ ?(?:l|[μu]l|升))) ?(?:/ ?(?P<per>l|ul|μl|ml|升))?"
+)
 _LINE_NUMBER = re.compile(
     r"^ {0,3}#{1,6} {0,3}(?P<heading>\d{1,3})(?!\d)"
     r"|^[ \t>]{0,20}(?:\| {0,4})?(?:[-*+] {1,4})?[*_]{0,2}\(?(?P<item>\d{1,3})(?=[.)、](?!\d)|[*_]{0,2} {0,4}\|)"
     r"|(?<=[。;:]) ?(?P<inline>\d{1,2})[.)、](?=\D)",
     re.MULTILINE,
 )
-_ZH_DIGITS: Final = {
-    "半": 0.5,
-    "一": 1,
-    "两": 2,
-    "二": 2,
-    "三": 3,
-    "四": 4,
-    "五": 5,
-    "六": 6,
-    "七": 7,
-    "八": 8,
-    "九": 9,
-    "十": 10,
-}
-_EN_DIGITS: Final = {
-    "one": 1, "two": 2, "three": 3, "four": 4, "five": 5, "six": 6, "seven": 7, "eight": 8, "nine": 9, "ten": 10,
-    "eleven": 11, "twelve": 12,
-}  # fmt: skip
-_SPELLED = re.compile(rf"[{''.join(_ZH_DIGITS)}](?=个|次|倍|片|[小天周月年日分秒])|\b(?:{'|'.join(_EN_DIGITS)})\b")
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,10 +101,11 @@ def unsupported(folded: str, support: Support, cited: list[Span]) -> Iterator[Sp
 
 def find(folded: str) -> Iterator[Figures]:
     """The numbers of a text that are not part of a word or a code."""
+    free = 0
     for token in _TOKEN.finditer(folded):
-        if token["group"] is None:
-            continue
         start, end = token.span()
+        if token["group"] is None or start < free:
+            continue
         if folded[end : end + 1] in "^⁰¹²³⁴⁵⁶⁷⁸⁹₀₁₂₃₄₅₆₇₈₉" and end < len(folded):
             continue
         if _ISOTOPE.match(folded, start):
@@ -130,14 +115,17 @@ def find(folded: str) -> Iterator[Figures]:
         if not unit and "a" <= glued <= "z":
             continue  # 3a, 5A11
         values = tuple(float(each.replace(",", "")) for each in _EACH.findall(token["group"]))
-        yield Figures(values, unit, (start, unit_end if unit else end), end)
+        free = unit_end if unit else end
+        yield Figures(values, unit, (start, free), end)
 
 
 def unit_at(folded: str, at: int) -> tuple[str, int]:
     """The unit behind a number that ends at ``at``, in its one form, and where it ends; else "" and ``at``."""
     power = _POWER.match(folded, at)
     if power is not None:
-        return f"10^{''.join(map(_plain, power[0])).replace(' ', '')[1:]}", power.end()
+        exponent = "".join(map(_plain, power["plain"] or power["raised"] or power["lost"]))
+        per = {"l": "/L", "升": "/L", "ml": "/mL", "ul": "/μL", "μl": "/μL"}.get(power["per"] or "", "")
+        return f"10^{int(exponent)}{per}", power.end()
     begin = at + 1 if folded[at : at + 1] in (" ", "-") else at
     if folded[begin : begin + 1] == "个":
         begin += 1
@@ -178,17 +166,19 @@ def _is_other_word(folded: str, at: int, end: int) -> bool:
 
 
 def _given(folded: str) -> Iterator[tuple[tuple[float, ...], str]]:
-    """The numbers that a text gives: also those glued to a name (HR96) and small ones in words (两小时, two hours)."""
+    """The numbers that a text gives: also those glued to a name (HR96) and those in words (两小时, two hours, bid)."""
+    free = 0
     for token in _TOKEN.finditer(folded):
+        if token.start() < free:
+            continue
         if token["group"] is not None:
-            unit, _end = unit_at(folded, token.end())
+            unit, free = unit_at(folded, token.end())
             yield tuple(float(each.replace(",", "")) for each in _EACH.findall(token["group"])), unit
         elif (glued := _VALUE_IN_WORD.fullmatch(token[0])) and (len(glued[1]) > 2 or float(glued[1]) >= 20):
             unit, _end = unit_at(folded, token.end())
             yield (float(glued[1]),), unit
-    for word in _SPELLED.finditer(folded):
-        value = _ZH_DIGITS.get(word[0]) or float(_EN_DIGITS.get(word[0], 0))
-        yield (value,), unit_at(folded, word.end())[0]
+    for word in spelled.find(folded):
+        yield word.values, word.unit or unit_at(folded, word.end)[0]
 
 
 def _no_value(folded: str, figures: Figures) -> bool:

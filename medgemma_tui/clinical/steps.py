@@ -19,6 +19,8 @@ _NUMBERED = re.compile(
     r"|第[一二三四五六七八九十\d]{1,3}步|步骤 ?[一二三四五六七八九十\d]{1,3}|step ?\d{1,3}\b)",
     re.IGNORECASE,
 )
+_ARABIC, _HAN_NUMBER, _CIRCLED = re.compile(r"[0-9]+"), re.compile("[一二三四五六七八九十]+"), re.compile("[①-⑳]")
+_IS_ONE = re.compile(r"(?<![0-9])1(?![0-9])|①|(?<![一二三四五六七八九十])一(?![一二三四五六七八九十])")
 _BULLET = re.compile(r"(?P<indent>[ \t]{0,40})(?:[-*+•·‣▪●○–—]|->)[ \t]")
 _HEADING = re.compile(r"[ \t]{0,3}(?:#{1,6} |\*\*[^*\n]{1,80}\*\*[:：]?[ \t]*$)")
 _INLINE = re.compile(r"(?:^|(?<=[\s。；;，,：:.]))[（(]?(?P<n>\d{1,2})[.)、．）](?![\d.])")
@@ -74,9 +76,32 @@ def _item_starts(lines: Sequence[_Line]) -> list[int]:
         if found:
             outermost = min(indent for _at, indent in found)
             outer = [at for at, indent in found if indent < outermost + _INDENT]
+            if pattern is _NUMBERED:
+                outer = _of_one_style(lines, outer)
             if len(outer) >= least:
                 return outer
     return []
+
+
+def _of_one_style(lines: Sequence[_Line], starts: list[int]) -> list[int]:
+    """Those numbered like the first where each of them may hold a list of its own: 一、 over 1. and 2."""
+    found = [(at, *_style(lines[at].text)) for at in starts]
+    first = found[0][1]
+    own = [at for at, style, _one in found if style == first]
+    others = [(at, one) for at, style, one in found if style != first]
+    if len(own) < 2 or not others or not others[0][1]:
+        return starts
+    return own
+
+
+def _style(line: str) -> tuple[str, bool]:
+    """How a line is numbered, and whether its number is one."""
+    match = _NUMBERED.match(line)
+    marker = match[0].strip() if match else ""
+    plain = marker.lstrip("#*_ ")
+    shape = _CIRCLED.sub("①", _HAN_NUMBER.sub("一", _ARABIC.sub("1", plain))).lower()
+    heading = "#" if marker.startswith("#") else "*" if marker.startswith(("**", "__")) else ""
+    return heading + shape, _IS_ONE.search(plain) is not None
 
 
 def _columns(indent: str) -> int:

@@ -59,6 +59,12 @@ def answer(kind: MarkKind, text: str, reasoning: str = "", question: str = "") -
         ("Surviving Sepsis Campaign (SSC) 2018 update", ["Surviving Sepsis Campaign (SSC) 2018"]),
         ("AJCC 第8版（2017）：T4a", ["AJCC 第8版（2017）"]),
         ("2018年第四版心肌梗死通用定义", ["2018年第四版心肌梗死通用定义"]),
+        ("The 2022 AHA/ACC/HFSA guideline", ["2022 AHA/ACC/HFSA guideline"]),
+        ("NICE NG28 (2015, updated 2022) advises", ["NICE NG28 (2015, updated 2022)"]),
+        ("NICE NG28 advises", ["NICE NG28"]),  # the number tells which guideline it is
+        ("NICE guideline NG136", ["NICE guideline NG136"]),
+        ("按ADA2023标准", ["ADA2023"]),
+        ("KDIGO2012分期", ["KDIGO2012"]),
         ("依据中国慢性肾脏病早期评价与管理指南2023", ["中国慢性肾脏病早期评价与管理指南2023"]),
     ],
 )
@@ -82,6 +88,9 @@ def test_a_guideline_with_its_year_is_a_citation(text: str, cited: list[str]) ->
         "ADA 推荐。2023 年后",
         "2018年更新的指南",
         "WHOEVER 2023",
+        "TADA2023",
+        "an NG tube",
+        "nice 28",
         "",
     ],
 )
@@ -325,6 +334,19 @@ def test_numbers_that_nothing_supports(text: str, numbers: list[str]) -> None:
         ("HR96", "心率96次/分"),
         ("eGFR28", "eGFR 28"),
         ("37.5℃", "99.5 °F"),
+        *(("WBC 12.5×10⁹/L", f"12.5{power}/L") for power in ("×10^9", " x 10^9", "*10^9", "×10*9", "×109", "×10⁹")),
+        ("利伐沙班15mg qd", "15 mg 每日1次"),
+        ("500 mg bid", "每天2次"),
+        ("twice daily", "2 times a day"),
+        ("q8h", "每8小时"),
+        ("二十四小时内", "24小时"),
+        ("一百二十分钟", "2小时"),
+        ("百分之五十", "50%"),
+        ("一半的患者", "50%"),
+        ("about half", "50%"),
+        ("三分之一经肾排泄", "1/3"),
+        ("within ninety minutes", "90 min"),
+        ("twenty-four hours", "24 h"),
     ],
 )
 def test_numbers_of_question_and_trace_support(given_: str, text: str) -> None:
@@ -342,6 +364,10 @@ def test_numbers_of_question_and_trace_support(given_: str, text: str) -> None:
         ("SGLT2", "2 mg"),
         ("一般情况", "1片"),
         ("2 h", "2 d"),
+        ("12.5×10⁹/L", "12.5×10¹²/L"),
+        ("q8h", "8 mg"),
+        ("二十四小时", "4小时"),
+        ("a half-life of it", "50%"),
     ],
 )
 def test_another_unit_or_another_number_does_not_support(given_: str, text: str) -> None:

@@ -60,6 +60,11 @@ def test_a_number_with_the_bullets_under_it_is_one_step() -> None:
         ("1）甲 2）乙 3）丙", ["1）甲 ", "2）乙 ", "3）丙"]),
         ("只有一句", ["只有一句"]),
         ("eGFR 1.73\n2.5 mg", ["eGFR 1.73\n2.5 mg"]),  # decimals are no numbering
+        # a list within a list, though it is not indented
+        ("一、理解\n1. 甲\n2. 乙\n二、方案\n1. 丙", ["一、理解\n1. 甲\n2. 乙", "二、方案\n1. 丙"]),
+        ("1. 甲\n(1) 子\n(2) 子\n2. 乙", ["1. 甲\n(1) 子\n(2) 子", "2. 乙"]),
+        ("**1. A**\n1. x\n2. y\n**2. B**\n1. z", ["**1. A**\n1. x\n2. y", "**2. B**\n1. z"]),
+        ("1. 甲\n2、乙\n3. 丙", ["1. 甲", "2、乙", "3. 丙"]),
         ("先评估。\n\n1. 甲\n2. 乙", ["先评估。", "1. 甲", "2. 乙"]),
     ],
 )
