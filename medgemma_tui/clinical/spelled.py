@@ -20,6 +20,7 @@ _EN_SMALL: Final = {
 _EN_TENS: Final = {
     "twenty": 20, "thirty": 30, "forty": 40, "fifty": 50, "sixty": 60, "seventy": 70, "eighty": 80, "ninety": 90,
 }  # fmt: skip
+_PART: Final = "part"  # no unit of a measurement: half and bid support no dose
 _OFTEN: Final = {
     **dict.fromkeys(("qd", "od", "qn", "qm", "qhs", "once", "daily"), 1),
     **dict.fromkeys(("bid", "bd", "twice"), 2),
@@ -52,10 +53,10 @@ def find(folded: str) -> Iterator[Spelled]:
         if kind == "percent":
             yield Spelled((_number(match["percent"]),), "%", end)
         elif kind == "above":
-            yield Spelled((_number(match["below"]), _number(match["above"])), "", end)
+            yield Spelled((_number(match["below"]), _number(match["above"])), _PART, end)
         elif kind in ("half", "en_half"):
             yield Spelled((50.0,), "%", end)
-            yield Spelled((0.5,), "", end)
+            yield Spelled((0.5,), _PART, end)
         elif kind == "zh":
             yield Spelled((0.5 if match["zh"] == "半" else _number(match["zh"]),), "", end)
         elif kind in ("tens", "ones"):
@@ -65,7 +66,7 @@ def find(folded: str) -> Iterator[Spelled]:
         elif kind == "every":
             yield Spelled((float(match["every"]),), "hour", end)
         else:
-            yield Spelled((float(_OFTEN[match["often"] or match["glued"]]),), "", end)
+            yield Spelled((float(_OFTEN[match["often"] or match["glued"]]),), "times", end)
 
 
 def _number(text: str) -> float:

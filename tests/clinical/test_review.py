@@ -368,6 +368,9 @@ def test_numbers_of_question_and_trace_support(given_: str, text: str) -> None:
         ("q8h", "8 mg"),
         ("二十四小时", "4小时"),
         ("a half-life of it", "50%"),
+        ("三分之一经肾排泄", "每3个月"),
+        ("about half", "0.5 mg"),
+        ("15mg qd", "1 mg"),
     ],
 )
 def test_another_unit_or_another_number_does_not_support(given_: str, text: str) -> None:
