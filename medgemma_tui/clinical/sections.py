@@ -30,13 +30,17 @@ _NUMBER = f"(?:{'|'.join(_NUMBERS)})"
 _LINE_HEAD = 160
 _ATX = re.compile(rf" {{0,3}}(?P<level>#{{1,6}}) {{0,4}}(?:[*_]{{2}})?(?:{_NUMBER} {{0,4}})?(?:[*_]{{2}})?(?P<rest>.*)")
 _LINE = re.compile(
-    rf"[ \t]{{0,12}}(?:[-*+] {{1,4}}|> ?)?(?P<bold>[*_]{{2}})?(?:{_NUMBER} {{0,4}})?(?P<late>[*_]{{2}})?(?P<rest>\S.*)"
+    rf"[ \t]{{0,12}}(?:[-*+] {{1,4}}|> ?)?(?:[\u2600-\u27bf\U0001f300-\U0001faff]\ufe0f? ?)?"
+    rf"(?P<bold>[*_]{{2}})?(?:{_NUMBER} {{0,4}})?(?P<late>[*_]{{2}})?(?P<rest>\S.*)"
 )
-_MAY_BEGIN = re.compile(r" {0,3}#|.{0,60}?(?::|\*\*|__)")  # a long line is a heading only with one of these
+_MAY_BEGIN = re.compile(r" {0,3}#|.{0,60}?(?::|\*\*|__|】| - )")  # a long line is a heading only with one of these
 _FENCE = re.compile(r"[ ]{0,3}(?:```|~~~)")
 _AFTER_TITLE = re.compile(
     r"[ \t]*(?:\([^()]{0,40}\))?[ \t]*(?:[*_]{2})?[ \t]*(?:\([^()]{0,40}\))?[ \t]*(?P<colon>:|-(?= ))?"
 )
+_BOXED = re.compile(r"[*_]{0,2}【(?P<title>[^】\n]{1,20})】[*_]{0,2}[ \t]*:?")  # 【定义】…
+_DASHED = re.compile(r"(?P<title>[^:.,;]{1,40}?) - (?=\S)")  # Definition - …
+_AND = re.compile(r" ?(?:与|和|及|、|/|&|,|(?<![a-z])and(?![a-z])) ?")
 _GOES_ON = re.compile(r" ?(?:与|和|及|、|/|&|,|and\b|of\b|for\b|in\b)")  # 鉴别诊断与评估, but not 建议立即再灌注
 _EDGES = " \t#*_:-【】[]"
 _PLAIN = 7  # the level of a heading that is no Markdown heading: below all of those
@@ -94,9 +98,9 @@ def parts(answer: str) -> tuple[Part, ...]:
             continue
         heading = _heading(folded)
         if heading is not None:
-            id_, length, level = heading
+            ids, length, level = heading
             borders.append((start, 0))
-            found.append((id_, start, start + length, level, len(borders)))
+            found += [(id_, start, start + length, level, len(borders)) for id_ in ids]
         elif (atx := _ATX.fullmatch(folded)) is not None:
             borders.append((start, len(atx["level"])))
     made = []
@@ -148,22 +152,30 @@ def _lines_outside_code(text: str) -> Iterator[tuple[int, str]]:
         at += len(line) + 1
 
 
-def _heading(folded: str) -> tuple[SectionId, int, int] | None:
-    """The part whose heading a line is or begins with, the heading's length, and its level."""
+def _heading(folded: str) -> tuple[tuple[SectionId, ...], int, int] | None:
+    """The part whose heading a line is or begins with (two for 定义与机制), the heading's length, and its level."""
     atx = _ATX.fullmatch(folded)
     found = atx or _LINE.fullmatch(folded)
     if found is None:
         return None
     rest, at = found["rest"], found.start("rest")
     title, end = _title(rest)
-    id_ = _table().names.get(title) if title else None
+    names = _table().names
+    id_ = names.get(title) if title else None
+    if id_ is None and (set_off := _BOXED.match(rest) or _DASHED.match(rest)):
+        id_ = names.get(set_off["title"].strip(_EDGES) or "-")
+        end = set_off.end() if id_ is not None else end
+    both = [names.get(name) for name in _AND.split(title)] if id_ is None and len(title) <= _LONGEST else []
+    ids = tuple(dict.fromkeys(each for each in both if each is not None)) if None not in both else ()
+    if id_ is not None:
+        ids = (id_,)
     marked = atx is not None or found["bold"] is not None or found["late"] is not None
-    if id_ is None and marked:
-        id_ = _loosely(title)
-    if id_ is None:
+    if not ids and marked and (loose := _loosely(title)):
+        ids = (loose,)
+    if not ids:
         return None
     level = len(atx["level"]) if atx is not None else _PLAIN
-    return id_, at + end, level
+    return ids, at + end, level
 
 
 def _title(rest: str) -> tuple[str, int]:

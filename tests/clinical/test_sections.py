@@ -62,12 +62,32 @@ def test_auto_wants_them_where_the_question_is_of_that_kind(asked: Analysis, exp
         "### 1. Definition\na\n### 2. Pathophysiology\nb\n### 3. Differential Diagnosis\nc\n### 4. Management\nd",
         "**Definition:** a\n**Mechanism** (pathogenesis): b\n**Differential diagnoses**: c\nRecommendations: d",
         "＃＃ 定义\n甲\n机制：乙\n鉴别：丙\n建议：丁".replace("＃＃", "##"),
+        "【定义】甲\n【机制】乙\n**【鉴别诊断】**：丙\n【治疗建议】\n丁",
+        "Definition — a\nMechanism - b\n**Differential** — c\nRecommendation – d",
+        "🔹定义：甲\n⚙️ **机制**：乙\n🔹鉴别：丙\n### ✅ 建议\n丁",
+        "## 定义与机制\n甲\n## 需要鉴别的疾病\n丙\n## 建议\n丁",
+        "### Definition and mechanism\na\n### Differential diagnosis\nc\n### Treatment\nd",
         "Definition\n===\na\nMechanism\n---\nb\nDifferential\n---\nc\nRecommendation\n---\nd",
     ],
 )
 def test_every_way_to_write_the_headings_is_found(answer: str) -> None:
     found = sections.check(answer)
     assert (found.present, found.missing, found.in_order) == (ALL, (), True)
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        "建议立即行PCI - 尽快",
+        "机制尚不明确",
+        "The definition of X - y",
+        "建议与定义不符",
+        "【注意】定义不清",
+        "- 定义与阈值：甲",
+    ],
+)
+def test_a_sentence_is_no_heading(answer: str) -> None:
+    assert sections.check(answer).present == ()
 
 
 def test_a_heading_with_nothing_under_it_is_missing() -> None:
