@@ -124,7 +124,7 @@ def _goes_on(line: str) -> bool:
         json.loads(line)
     except json.JSONDecodeError as error:
         return line.lstrip().startswith("{") and error.pos >= len(line.rstrip())
-    except RecursionError:
+    except (RecursionError, ValueError):  # a number of too many digits is a ValueError
         pass
     return False
 
@@ -173,6 +173,8 @@ def _trace(text: str) -> tuple[BaseModel, list[str]]:
         raise Unusable("not_json", _("not JSON: {problem}, {place}").format(problem=error.msg, place=place)) from None
     except RecursionError:
         raise Unusable("not_json", _("not JSON: nested too deeply")) from None
+    except ValueError:
+        raise Unusable("not_json", _("not JSON that can be read: a number has too many digits")) from None
     if not isinstance(document, dict):
         problem = _("not a JSON object with question, reasoning and answer")
         raise Unusable("wrong_fields", problem)

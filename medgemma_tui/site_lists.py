@@ -37,5 +37,7 @@ def writable_directory(settings: Settings) -> Path:
 def user_directory() -> Path:
     """``$XDG_DATA_HOME/medgemma/clinical``."""
     home = os.environ.get("XDG_DATA_HOME", "")
-    base = Path(home) if home and Path(home).is_absolute() else Path.home() / ".local" / "share"
+    if not (home and Path(home).is_absolute()):
+        home = os.path.expanduser("~/.local/share")  # noqa: PTH111 - Path's raises for a user without a home
+    base = Path(home) if Path(home).is_absolute() else Path("/nonexistent")
     return base / "medgemma" / "clinical"

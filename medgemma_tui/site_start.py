@@ -45,5 +45,5 @@ def _read_all() -> None:
 def _holds_something(directory: Path) -> bool:
     try:
         return bool(os.listdir(directory))  # noqa: PTH208 - the names alone, and the error where it may not be looked into
-    except (FileNotFoundError, NotADirectoryError):
-        return False
+    except FileNotFoundError:
+        return False  # it may come: an import makes it

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import re
 import sys
@@ -24,6 +25,8 @@ def lookup(text: str, *, as_json: bool) -> int:
     """
     found = find_terms(text)
     if as_json:
+        if isinstance(sys.stdout, io.TextIOWrapper):
+            sys.stdout.reconfigure(encoding="utf-8")  # JSON is UTF-8 in every locale
         print(escape_json(json.dumps([_object(term) for term in found], ensure_ascii=False)))
     else:
         for term in found:

@@ -198,6 +198,8 @@ def test_the_trace_may_be_missing_and_other_fields_are_passed_over(run: Run) -> 
         ('{"question": "x", "answer": null}', "wrong_fields", "answer is not a text"),
         ('{"question": "x", "answer": "y", "reasoning": []}', "wrong_fields", "reasoning is not a text"),
         ('{"a":' * 100_000, "not_json", "nested too deeply"),
+        ("9" * 6000, "not_json", "too many digits"),
+        ('{"question": ' + "9" * 6000 + ', "answer": "y"}', "not_json", "too many digits"),
     ],
 )
 def test_a_line_that_is_no_reply_is_told_with_its_number_and_the_others_go_on(
@@ -257,9 +259,23 @@ def test_a_sites_list_extends_the_packaged_one(run: Run, site: Path) -> None:
 
 
 def test_a_directory_that_is_not_there_yet_is_no_error(site: Path) -> None:
-    for directory in (site / "not there", site / "file" / "below"):
-        (site / "file").write_text("")
-        site_start.use_lists(Settings(clinical_dir=directory))
+    site_start.use_lists(Settings(clinical_dir=site / "not there"))
+
+
+def test_a_file_in_the_place_of_the_directory_is_an_error(site: Path) -> None:
+    (site / "file").write_text("")
+    for directory in (site / "file", site / "file" / "below"):
+        with pytest.raises(SettingsError, match="Not a directory"):
+            site_start.use_lists(Settings(clinical_dir=directory))
+
+
+def test_a_directory_in_the_place_of_a_list_is_an_error(site: Path) -> None:
+    (site / "terms.toml").mkdir()
+    with pytest.raises(SettingsError, match=r"terms\.toml: is a directory"):
+        site_start.use_lists(Settings(clinical_dir=site))
+
+
+_HEAD = 'source = "x"\nreviewer = "y"\n'
 
 
 @pytest.mark.parametrize(
@@ -269,7 +285,18 @@ def test_a_directory_that_is_not_there_yet_is_no_error(site: Path) -> None:
         ("negation.toml", "[[cue", ""),
         ("identifiers.toml", '[[label]]\nkind = "name"\nlabels = ["x"]\n', "source is missing"),
         ("sections.toml", 'source = "x"\nreviewer = "y"\n[[section]]\nid = "frobnicate"\n', "frobnicate"),
-        ("drugs.toml", b"\xff\xfe", ""),
+        ("drugs.toml", b"\xff\xfe", "not UTF-8"),
+        ("terms.toml", f"{_HEAD}a = {'[' * 100_000}", "nested too deeply"),
+        ("terms.toml", f"{_HEAD}a = {'9' * 6000}", "digits"),
+        ("negation.toml", f'{_HEAD}cue = [{{ role = ["negates"], expressions = ["x"] }}]', "role"),
+        ("coach.toml", f'{_HEAD}kind = [{{ id = "dosing", priority = 1, cues = ["a{{99999999999}}"] }}]', "regular"),
+        ("coach.toml", f'{_HEAD}kind = [{{ id = "dosing", priority = 1, cues = ["{"(" * 3000}"] }}]', "regular"),
+        (
+            "labs.toml",
+            f'{_HEAD}lab = [{{ id = "x", zh = "x", en = "x", units = [{{ unit = "g", factor = inf }}] }}]',
+            "g",
+        ),
+        ("labs.toml", f'{_HEAD}lab = [{{ id = "x", zh = "x", en = "x", low = nan }}]', "low"),
     ],
 )
 def test_a_sites_list_that_cannot_be_used_is_named_before_anything_is_asked(

@@ -91,6 +91,13 @@ def test_lookup_as_json(capsys):
     }  # fmt: skip
 
 
+def test_json_is_utf_8_in_every_locale():
+    run = [sys.executable, "-m", "medgemma_tui", "terms", "lookup", "--json", "心梗"]
+    for encoding in ("gbk", "ascii"):
+        done = subprocess.run(run, capture_output=True, env={**os.environ, "PYTHONIOENCODING": encoding}, check=True)
+        assert json.loads(done.stdout.decode("utf-8"))[0]["standard_zh"] == "急性心肌梗死"
+
+
 def test_lookup_of_nothing_known():
     done = command("lookup", "hello")
     assert (done.returncode, done.stdout) == (1, "")
@@ -391,6 +398,13 @@ def test_the_order_of_places(tmp_path, monkeypatch):
     assert site_lists.directory(Settings()) == user
     (tmp_path / "etc").mkdir()
     assert site_lists.directory(Settings()) == site_lists.writable_directory(Settings()) == tmp_path / "etc"
+
+
+def test_a_user_without_a_home_has_no_directory(monkeypatch):
+    monkeypatch.delenv("XDG_DATA_HOME", raising=False)
+    monkeypatch.setenv("HOME", "~")  # what is left where neither HOME nor the user's entry says anything
+    assert not site_lists.user_directory().is_dir()
+    assert site_lists.user_directory().is_absolute()
 
 
 def test_import_and_lookup_meet_in_the_users_directory(tmp_path):

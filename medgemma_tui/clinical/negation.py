@@ -66,7 +66,7 @@ def _cues(*roles: str) -> Lexicon[str]:
     found: list[tuple[str, str]] = []
     for row in tables.rows("negation", "cue"):
         role, expressions = row.get("role"), row.get("expressions")
-        if role not in ROLES:
+        if not isinstance(role, str) or role not in ROLES:
             raise tables.TableError("negation.toml", f"[[cue]] has an unknown role: {role!r}")
         if not isinstance(expressions, list) or not all(isinstance(cue, str) and cue.strip() for cue in expressions):
             raise tables.TableError("negation.toml", f"[[cue]] role {role}: expressions must be a list of texts")

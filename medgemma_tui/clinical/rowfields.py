@@ -36,8 +36,8 @@ def pattern_of(name: str, expression: str) -> re.Pattern[str]:
     """A regular expression of a list. Raises TableError where it is none."""
     try:
         return re.compile(expression)
-    except re.error as error:
-        raise tables.TableError(f"{name}.toml", f"{expression!r} is no regular expression: {error}") from None
+    except (re.error, OverflowError, RecursionError) as error:  # the latter: a{99999999999}, a thousand brackets
+        raise tables.TableError(f"{name}.toml", f"{expression[:80]!r} is no regular expression: {error}") from None
 
 
 def _shown(row: tables.Row) -> str:

@@ -61,6 +61,8 @@ def documents(name: str) -> list[tuple[str, Row]]:
     found = []
     for place in (resources.files("medgemma_tui.clinical") / "data", _site):
         path = place / f"{name}.toml" if place is not None else None
+        if isinstance(path, Path) and path.is_dir():
+            raise TableError(str(path), "is a directory, not a file")
         if path is not None and path.is_file():
             found.append((str(path), _read(str(path), path.read_bytes())))
     return found
@@ -84,8 +86,12 @@ def rows(name: str, key: str) -> list[Row]:
 def _read(path: str, data: bytes) -> Row:
     try:
         document: Row = tomllib.loads(data.decode("utf-8"))
-    except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+    except UnicodeDecodeError as error:
+        raise TableError(path, f"is not UTF-8: byte {error.start + 1}") from None
+    except ValueError as error:  # no TOML; or a number of too many digits
         raise TableError(path, str(error)) from None
+    except RecursionError:
+        raise TableError(path, "is nested too deeply") from None
     for needed in ("source", "reviewer"):
         if not isinstance(document.get(needed), str) or not document[needed]:
             raise TableError(path, f"{needed} is missing")

@@ -74,6 +74,7 @@ class Named:
 
 
 Item = Measure | Named
+_LEAST = 1e-15  # of a unit's factor
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,7 +188,7 @@ def _analyte(path: str, row: tables.Row, kind: MeasureKind) -> Analyte:
     units: list[Limits] = []
     listed = row.get("units", [])
     low, high = _number(path, row, "low", float("-inf")), _number(path, row, "high", float("inf"))
-    if low >= high:
+    if not low < high:
         raise tables.TableError(path, f"{name}: low is not below high")
     if not isinstance(listed, list):
         raise tables.TableError(path, f"{name}: units is no list")
@@ -196,8 +197,8 @@ def _analyte(path: str, row: tables.Row, kind: MeasureKind) -> Analyte:
             raise tables.TableError(path, f"{name}: a unit has no name")
         factor = _number(path, unit, "factor", 1.0)
         offset = _number(path, unit, "offset", 0.0)
-        if factor <= 0:
-            raise tables.TableError(path, f"{name}: the factor of {unit['unit']} is not above 0")
+        if not (_LEAST <= factor <= 1 / _LEAST and abs(offset) <= 1 / _LEAST):
+            raise tables.TableError(path, f"{name}: the factor of {unit['unit']} is not above 0, or out of all measure")
         own_low = _number(path, unit, "low", low * factor + offset)
         own_high = _number(path, unit, "high", high * factor + offset)
         units.append(
