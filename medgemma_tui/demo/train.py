@@ -25,7 +25,7 @@ from medgemma_tui.demo.samples import Mixture, Sample, SampleMaker, tokenizer_te
 from medgemma_tui.demo.tokenizer import TURN_CLOSE, build_tokenizer
 
 SEED = 20261124
-STEPS = 1950  # optimizer steps of the shipped model
+STEPS = 2200  # optimizer steps of the shipped model
 PEAK_RATE = 4e-3
 BATCH_TOKENS = 3072
 GATHER = 32  # samples drawn at a time, then sorted by length into batches
