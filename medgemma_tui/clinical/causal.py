@@ -6,7 +6,7 @@ import json
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Final, Literal
+from typing import Final, Literal, cast, get_args
 
 from medgemma_tui.clinical import sections, tables
 from medgemma_tui.clinical.findings import Language
@@ -46,16 +46,19 @@ _MOST_ANSWER = 20_000
 _MOST_SENTENCE = 600
 _LONGEST_ZH, _LONGEST_EN, _LONGEST = 16, 6, 40  # characters, words, characters of a step taken from the answer
 
-Direction = Literal["forward", "backward"]
+Direction = Literal["forward", "keep", "backward"]
+"""keep: leads forward, and says what happens to the effect, so it stays with it: 激活血小板."""
 
 _ARROW = re.compile(r"→|⇒|➜|➔|➡\ufe0f?|⟶|⟹|-{1,2}>|={1,2}>")
 _DOWN = re.compile(r"\n[ \t]*(?:↓|⬇\ufe0f?|▼|⇓)[ \t]*(?=\n)")
+_ARROW_LINE_END = re.compile(r"[。；;]|\.(?=\s|$)")
 _SENTENCE = re.compile(r"[。！？；;!?\n]|\.(?=\s|$)")
 _BY = re.compile(
     r"^(?P<effect>[^,，]{2,40}?)(?:可|多|常|主要|通常|往往)?(?:是)?由(?:于)?"
     r"(?P<cause>[^,，]{2,40}?)(?:而)?(?:引起|所致|导致|造成|诱发|触发)(?:的)?$"
 )
 _LIST_MARK = re.compile(r"^[ \t]*(?:[-*+•] +|\(?\d{1,2}[.)、] *|[①-⑳] *|#{1,6} *)")
+_HAS_OBJECT = re.compile(r" ?(?![后下时的与和及等作过])[\w\"“]")  # 激活血小板, but not RAAS激活后
 _BRACKETS = re.compile(r"[（(][^（）()]{0,60}[）)]|〔[^〕]{0,60}〕|\[[^\]]{0,60}\]")
 _QUALIFIES = re.compile(r" (?:of|in|with|by|from|that|which|through|via|within|as|for|when|on|at)\b.*$")
 _CLAUSE = re.compile(r"[,，:：]|——|--")
@@ -83,7 +86,7 @@ def parse(reply: str, answer: str) -> tuple[str, ...] | None:
     chain = document.get("chain") if isinstance(document, dict) and len(document) == 1 else None
     if not isinstance(chain, list) or not 2 <= len(chain) <= MAX_STEPS:
         return None
-    if not all(isinstance(label, str) and label.isprintable() and len(label) <= MAX_LABEL for label in chain):
+    if not all(isinstance(label, str) and label.isprintable() and 1 < len(label) <= MAX_LABEL for label in chain):
         return None
     labels = tuple(" ".join(label.split()) for label in chain)
     if len({fold(label) for label in labels}) < len(labels):
@@ -107,9 +110,15 @@ def chain_from_answer(answer: str) -> tuple[str, ...]:
 def _chain(answer: str) -> tuple[str, ...]:
     mechanism = next((part for part in sections.parts(answer) if part.id == "mechanism" and part.filled), None)
     if mechanism is None:
-        return _from_arrows(answer, least=3)
+        return _no_plan(_from_arrows(answer, least=3))
     text = answer[slice(*mechanism.span)]
-    return _from_arrows(text, least=2) or _from_sentences(text) or _from_arrows(answer, least=3)
+    return _from_arrows(text, least=2) or _from_sentences(text) or _no_plan(_from_arrows(answer, least=3))
+
+
+def _no_plan(chain: tuple[str, ...]) -> tuple[str, ...]:
+    """The chain, unless a step of it is something to be done: 给予阿司匹林 → 复查 is a plan, and causes nothing."""
+    plan = _words().plan
+    return () if any(fold(step).startswith(plan) for step in chain) else chain
 
 
 # From arrows
@@ -118,12 +127,12 @@ def _chain(answer: str) -> tuple[str, ...]:
 def _from_arrows(text: str, least: int) -> tuple[str, ...]:
     """The longest chain that arrows make, on one line or over several."""
     best: tuple[str, ...] = ()
-    for line in _joined(_DOWN.sub(" → ", "\n" + text)):
+    lines = (piece for line in _joined(_DOWN.sub(" → ", "\n" + text)) for piece in _ARROW_LINE_END.split(line))
+    for line in lines:
         pieces = _ARROW.split(line)
         if len(pieces) < least or len(pieces) > 4 * MAX_STEPS:
             continue
-        pieces[0] = re.split(r"[:：。；;]", pieces[0])[-1]
-        pieces[-1] = re.split(r"[。；;]|\.(?=\s|$)", pieces[-1])[0]
+        pieces[0] = re.split(r"[:：]", pieces[0])[-1]
         found = _distinct(label for piece in pieces for label in _from_sentence(piece)[0] or (_label(piece),))
         if len(found) >= max(least, 2) and len(found) > len(best):
             best = found
@@ -156,23 +165,23 @@ class _Words:
     before: tuple[str, ...]
     after: tuple[str, ...]
     empty: frozenset[str]
+    plan: tuple[str, ...]
 
 
 @tables.compiled
 def _words() -> _Words:
     entries: list[tuple[str, Direction | None]] = []
     for row in tables.rows("causal", "connective"):
-        direction = choice_of("causal", row, "direction", ("forward", "backward", "ignore"))
-        value: Direction | None = (
-            "forward" if direction == "forward" else "backward" if direction == "backward" else None
-        )
+        direction = choice_of("causal", row, "direction", (*get_args(Direction), "ignore"))
+        value = None if direction == "ignore" else cast(Direction, direction)
         entries += [(word, value) for word in texts_of("causal", row, "words")]
     trims: dict[str, list[str]] = {"before": [], "after": [], "empty": []}
     for row in tables.rows("causal", "trim"):
         for key, found in trims.items():
             found += [fold(word) for word in texts_of("causal", row, key)]
     longest = {key: tuple(sorted(found, key=len, reverse=True)) for key, found in trims.items()}
-    return _Words(Lexicon(entries), longest["before"], longest["after"], frozenset(longest["empty"]))
+    plan = tuple(fold(word) for row in tables.rows("causal", "plan") for word in texts_of("causal", row, "words"))
+    return _Words(Lexicon(entries), longest["before"], longest["after"], frozenset(longest["empty"]), plan)
 
 
 def _from_sentences(text: str) -> tuple[str, ...]:
@@ -201,23 +210,41 @@ def _from_sentence(sentence: str) -> tuple[tuple[str, ...], bool]:
         return _distinct((_label(by["cause"]), _label(by["effect"]))), False
     labels: list[str] = []
     at, goes_on, backward = 0, False, False
-    hits = list(_words().connectives.find(folded))
+    named = 0  # where the step that was named last stands: a backward word's cause comes before it
+    found = list(_words().connectives.find(folded))
+    begins = {hit.start for hit in found}
+    hits = [
+        hit for hit in found if hit.value != "keep" or (hit.end not in begins and _HAS_OBJECT.match(folded, hit.end))
+    ]
     for number, hit in enumerate(hits):
         pieces = _clauses(sentence[at : hit.start])
         if backward:
-            # effect due to cause1 ...: what follows a backward word is the cause of what stands before it
-            labels[-1:] = [*pieces[:1], *labels[-1:]]
+            # effect due to cause, caused by another: what follows a backward word is the cause of what it stands behind
+            labels[named:named] = pieces[:1]
         elif number == 0:
             goes_on = not pieces
-            labels += pieces[-1:]
+            labels += _beginning(pieces)
+            named = len(labels) - 1
         else:
             labels += pieces
-        at, backward = hit.end, hit.value == "backward" and bool(labels)
+            named = len(labels) - 1
+        at = hit.start if hit.value == "keep" else hit.end
+        backward = hit.value == "backward" and bool(labels)
     if not hits:
         return (), False
     rest = _clauses(sentence[at:])[:1]
-    labels[-1:] = [*rest, *labels[-1:]] if backward else [*labels[-1:], *rest]
+    if backward:
+        labels[named:named] = rest
+    else:
+        labels += rest
     return _distinct(labels), goes_on
+
+
+def _beginning(pieces: list[str]) -> list[str]:
+    """What stands before the first connective: its last clause, in Chinese with those that lead up to it."""
+    if all(any("\u4e00" <= char <= "\u9fff" for char in piece) and len(piece) <= _LONGEST_ZH for piece in pieces):
+        return pieces[-2:]
+    return pieces[-1:]
 
 
 def _clauses(text: str) -> list[str]:
@@ -233,7 +260,8 @@ def _label(text: str) -> str:
             label = label[label.rindex("的") + 1 :] or label
         if len(label) > _LONGEST_ZH:
             label = re.split(r"[、和及与并]", label)[0][:_LONGEST_ZH]
-    elif len(label.split()) > _LONGEST_EN:
+    elif len(label.split()) > _LONGEST_EN or len(label) > _LONGEST:
+        label = re.split(r" and | or ", label)[0] if len(label) > _LONGEST else label
         shorter = _QUALIFIES.sub("", label)
         label = " ".join((shorter if len(shorter.split()) > 1 else label).split()[:_LONGEST_EN])
     while len(label) > _LONGEST:

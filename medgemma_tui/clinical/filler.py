@@ -21,7 +21,7 @@ _DIVIDER = re.compile(r"[,;!?。\n]|(?<!\bdr)(?<!\bmr)(?<!\bmrs)(?<!\bms)(?<!\bp
 _STAYS = re.compile(
     r"[0-9〇一二三四五六七八九十百两]|[无未否非]|没有|没|拒绝|不(?!好意思)|\b(?:no|denie[ds]|without|never|nor|none)\b"
 )
-_COURTESY = re.compile(r"(?:do not|don't) hesitate|进一步|一下|一个问题")  # neither denials nor numbers
+_COURTESY = re.compile(r"(?:do not|don't) hesitate|非常|进一步|一下|一个问题")  # neither denials nor numbers
 
 
 @dataclass(frozen=True, slots=True)

@@ -132,6 +132,22 @@ def test_the_workers_grammar_knows_the_schema() -> None:
         ("## 机制\n细菌侵入引起肾盂炎症。炎症致肾实质水肿。", ("细菌侵入", "肾盂炎症", "肾实质水肿")),
         ("## 机制\n病毒感染 → 分泌增多 → 心功能下降", ("病毒感染", "分泌增多", "心功能下降")),
         ("## 机制\n多巴胺能减退，并引起因子缺乏，造成并发症。", ("多巴胺能减退", "因子缺乏", "并发症")),
+        (
+            "## 机制\n斑块破裂，暴露脂质核心，激活血小板，形成血栓，导致冠脉闭塞。",
+            ("斑块破裂", "暴露脂质核心", "激活血小板", "形成血栓", "冠脉闭塞"),
+        ),
+        ("## 机制\nRAAS激活导致水钠潴留，引起水肿。", ("RAAS激活", "水钠潴留", "水肿")),
+        ("## 机制\n心输出量下降，激活RAAS，促进水钠潴留。", ("心输出量下降", "激活RAAS", "促进水钠潴留")),
+        ("## 机制\n由HBV感染引起的肝炎可进展为肝硬化，进而发生肝细胞癌。", ("HBV感染", "肝炎", "肝硬化", "肝细胞癌")),
+        ("## 机制\n5-HT释放→血管收缩；K⁺外流→复极。", ("5-HT释放", "血管收缩")),  # two chains, not one across them
+        (
+            "## Mechanism\nAsthma is due to airway inflammation caused by allergens.",
+            ("allergens", "airway inflammation", "Asthma"),
+        ),
+        (
+            "## Mechanism\nLow output activates the RAAS, leading to coronary occlusion and myocardial necrosis too.",
+            ("Low output", "activates the RAAS", "coronary occlusion"),
+        ),
         ("## 机制\n急性肾损伤多由低血容量引起。", ("低血容量", "急性肾损伤")),
         (
             "## Mechanism\nHypotension due to sepsis results in hypoperfusion.",
@@ -148,6 +164,8 @@ def test_chains_are_read_from_the_answer(answer: str, chain: tuple[str, ...]) ->
 @pytest.mark.parametrize(
     "answer",
     [
+        "给予阿司匹林 → 行PCI → 随访",
+        "Give aspirin -> repeat ECG -> admit",
         "",
         "## 机制\n尚不明确。",
         "## 机制\n使用阿司匹林，致命风险低，结论一致。",

@@ -292,9 +292,9 @@ def test_any_text_gets_an_answer_once_and_for_all(parts: list[str]) -> None:
 def test_hostile_texts_take_no_time(unit: str) -> None:
     text = unit * (100_000 // len(unit))
     coach("", (), ())
-    begin = time.perf_counter()
+    begin = time.process_time()
     coach(text, (), ())
-    assert time.perf_counter() - begin < 0.5
+    assert time.process_time() - begin < 0.5
 
 
 def test_a_long_note_takes_milliseconds() -> None:
@@ -303,7 +303,7 @@ def test_a_long_note_takes_milliseconds() -> None:
     coach(note, entities, ())
     taken = []
     for _ in range(5):
-        begin = time.perf_counter()
+        begin = time.process_time()
         coach(note, entities, ())
-        taken.append(time.perf_counter() - begin)
+        taken.append(time.process_time() - begin)
     assert min(taken) < 0.015  # 2 ms where nothing else runs

@@ -610,9 +610,9 @@ def best_of(times: int, text: str) -> float:
     find_identifiers(text)
     taken = []
     for _ in range(times):
-        begin = time.perf_counter()
+        begin = time.process_time()
         find_identifiers(text)
-        taken.append(time.perf_counter() - begin)
+        taken.append(time.process_time() - begin)
     return min(taken)
 
 
@@ -652,6 +652,6 @@ def test_a_long_note_takes_milliseconds() -> None:
     ],
 )
 def test_hostile_texts_take_linear_time(unit: str) -> None:
-    begin = time.perf_counter()
+    begin = time.process_time()
     find_identifiers(unit * (60_000 // len(unit)))
-    assert time.perf_counter() - begin < 4
+    assert time.process_time() - begin < 4

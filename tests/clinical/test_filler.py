@@ -27,6 +27,8 @@ TRIMMED = [
     ("胸痛2小时，由家属陪同来诊，遂来我院就诊。伴大汗。", "胸痛2小时。伴大汗。"),
     ("发热3天，现为进一步诊治收入我科，查体：T 38.5℃。", "发热3天，查体：T 38.5℃。"),
     ("胸痛2小时。感谢您的会诊。", "胸痛2小时。"),
+    ("非常感谢您的会诊，血糖控制不佳", "血糖控制不佳"),
+    ("患者为求进一步诊治来我院就诊，胸痛2小时。", "胸痛2小时。"),
     ("您好，感冒怎么治？", "感冒怎么治？"),
     ("各位老师好！65岁男性，胸痛。谢谢！", "65岁男性，胸痛。"),
     ("由家属陪同来诊，收入我科。\n胸痛。", "胸痛。"),
@@ -166,9 +168,9 @@ def test_a_site_adds_a_clause_but_no_number_goes_with_it(tmp_path: Path) -> None
     "unit", ["，", "感谢", "感谢，", "为求", "1，", "\n", " ", ". ", "a ,", "thank you very much ", "患者由家属陪同"]
 )
 def test_hostile_texts_take_linear_time(unit: str) -> None:
-    begin = time.perf_counter()
+    begin = time.process_time()
     find_filler(unit * (100_000 // len(unit)))
-    assert time.perf_counter() - begin < 2
+    assert time.process_time() - begin < 2
 
 
 def test_a_long_note_takes_milliseconds() -> None:
@@ -176,7 +178,7 @@ def test_a_long_note_takes_milliseconds() -> None:
     find_filler(note)
     taken = []
     for _ in range(5):
-        begin = time.perf_counter()
+        begin = time.process_time()
         find_filler(note)
-        taken.append(time.perf_counter() - begin)
+        taken.append(time.process_time() - begin)
     assert min(taken) < 0.015  # 2 ms where nothing else runs
