@@ -8,7 +8,7 @@ from medgemma_tui.clinical.entities import find_entities
 from medgemma_tui.clinical.findings import Analysis
 from medgemma_tui.clinical.formulas import derive
 from medgemma_tui.clinical.negation import Reader
-from medgemma_tui.clinical.terms import find_terms
+from medgemma_tui.clinical.terms import find_terms, says_something
 from medgemma_tui.clinical.textform import fold
 
 
@@ -20,4 +20,5 @@ def analyze(text: str) -> Analysis:
     reader = Reader(fold(text))  # reads for terms and entities alike
     terms = find_terms(text, reader)
     entities = find_entities(text, terms, reader)
-    return Analysis(entities, derive(entities), terms, coach(text, entities, terms), find_identifiers(text))
+    told = tuple(term for term in terms if says_something(term))
+    return Analysis(entities, derive(entities), told, coach(text, entities, terms), find_identifiers(text))

@@ -17,6 +17,7 @@ from medgemma_tui.clinical.card_words import (
     PATIENT,
     QUESTION,
     SUSPECTED,
+    SUSPECTED_AFTER,
     TAIL_QUESTION,
     allergy_words,
     drug_words,
@@ -25,6 +26,7 @@ from medgemma_tui.clinical.card_words import (
     named_words,
     term_words,
 )
+from medgemma_tui.clinical.entities import label
 from medgemma_tui.clinical.findings import Analysis, Entity, Language, Term
 from medgemma_tui.clinical.textform import fold
 
@@ -112,8 +114,11 @@ def _asked(folded: str, fact: Entity, facts: list[Entity]) -> bool:
     end = min(len(folded), fact.span[1] + _CLAUSE)
     found = CLAUSE_END.search(folded, fact.span[1], end)
     end = found.end() if found else end
-    if QUESTION.search(folded, start, fact.span[0]):
-        return True
+    asks = QUESTION.search(folded, start, fact.span[0])
+    if asks:
+        # how to treat a 34-year-old woman with pyelonephritis: what follows the patient is the patient's
+        told = any(other.kind in ("age", "sex") and asks.end() <= other.span[0] < fact.span[0] for other in facts)
+        return not (told and fact.kind in ("diagnosis", "finding", "anatomy"))
     if not TAIL_QUESTION.search(folded, start, end):
         return False
     return not any(other.kind in _OWN_KINDS and start <= other.span[0] < end for other in facts)
@@ -199,12 +204,15 @@ class _Parts:
                 start = before.span[0]  # 右下肺斑片影
             onset = ONSET.search(self.folded, max(0, start - 14), start)
             words = self.text[onset.start() if onset else start : fact.span[1]]
-        if fact.kind == "diagnosis" and SUSPECTED.search(self.folded, max(0, fact.span[0] - 10), fact.span[0]):
+        if fact.kind == "diagnosis" and (
+            SUSPECTED.search(self.folded, max(0, fact.span[0] - 16), fact.span[0])
+            or SUSPECTED_AFTER.match(self.folded, fact.span[1])
+        ):
             words += "?"
         return words
 
     def _word(self, fact: Entity) -> str:
-        if fact.kind == "diagnosis":
+        if fact.kind == "diagnosis" or (fact.span in self.terms and label(fact.kind, fact.name) is None):
             return term_words(self.terms.get(fact.span), fact, self.lang)
         return named_words(fact, self.lang)
 

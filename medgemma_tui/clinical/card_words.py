@@ -15,8 +15,15 @@ QUESTION: Final = re.compile(
     r"如何|怎么|怎样|是否|是不是|会不会|能否|可否|能不能|可不可以|要不要|需不需要|什么|哪些|哪种|哪个|为何|多少|有无必要|应该|应当|"
     r"(?<![a-z])(?:what|how|should|could|can|does|do|which|why|would|is it|is this|are there)(?![a-z])"
 )
-TAIL_QUESTION: Final = re.compile(r"(?:吗|么|呢|吧)\s?(?:$|[?。,;\n])|有哪些|怎么办|\?")
-SUSPECTED: Final = re.compile(r"(?:考虑|疑似|可疑|怀疑|疑诊|疑|待排|可能为|可能是|suspected|possible|probable|\?)\s?$")
+TAIL_QUESTION: Final = re.compile(r"(?:吗|么|呢|吧)\s?(?:$|[?。,;\n])|有哪些|怎么|多少|多大量|\?")
+SUSPECTED: Final = re.compile(
+    r"(?:考虑|疑似|可疑|怀疑|疑诊|疑|待排|可能为|可能是|不能排除|不排除|不除外|不能除外|"
+    r"cannot exclude|cannot rule out|query|suspected|possible|probable|\?)\s?"
+    r"(?:左侧|右侧|双侧|左|右|急性|慢性|合并|(?:an?|the|acute)\s)?$"
+)
+SUSPECTED_AFTER: Final = re.compile(
+    r"\s?(?:可能|待排|待除外|待查|不能排除|不排除|不除外|cannot be (?:excluded|ruled out))"
+)
 ONSET: Final = re.compile(
     r"(?:突发|突然|骤起|持续性?|反复|间断性?|阵发性|进行性|急性|慢性|活动后|夜间|餐后|劳累后|加重的?|剧烈|轻度|中度|重度|明显|"
     r"(?:sudden(?:[- ]onset)?|acute|chronic|severe|mild|recurrent|intermittent|progressive|worsening)\s){1,2}$"
@@ -50,9 +57,11 @@ def named_words(fact: Entity, lang: Language) -> str:
     if fact.kind == "age":
         number = plain(fact.value) if isinstance(fact.value, int | float) else ""
         doubt = "?" if fact.implausible else ""
+        if isinstance(fact.value, float) and fact.unit == "year" and fact.value * 2 % 1:  # 2岁3个月
+            return fact.text if lang == "zh" else f"{round(fact.value * 12)}-month-old{doubt}"
         return f"{number}{_AGES_ZH[fact.unit]}{doubt}" if lang == "zh" else f"{number}-{fact.unit}-old{doubt}"
     if fact.kind == "sex":
-        if "孕" in fact.text:
+        if "孕" in fact.text or "pregnant" in fact.text.lower():
             return "孕妇" if lang == "zh" else "pregnant female"
         return {"male": "男", "female": "女"}[str(fact.value)] if lang == "zh" else str(fact.value)
     if (lang == "zh") != (_LATIN.fullmatch(fact.text) is not None):
@@ -103,6 +112,8 @@ def measure_words(fact: Entity, lang: Language) -> str:
     typed = typed_name(fact)
     known = label(fact.kind, fact.name)
     name = typed if typed and _LATIN.fullmatch(typed) else (known[0 if lang == "zh" else 1] if known else typed)
+    if fact.unit == "分":
+        return f"{name} {value}{' 分' if lang == 'zh' else ''}{doubt}"
     unit = fact.unit if fact.unit in ("", "%") else f" {fact.unit}"
     if fact.unit.startswith("10^"):
         unit = f"×{fact.unit}"

@@ -75,7 +75,8 @@ class Term:
     """A colloquial, short or misspelt expression and the standard term for it.
 
     ``icd11`` and ``icd10`` are empty where the term has no code of its own. ``other`` holds the codes of a site's own
-    table as (system, code). ``relative`` is set where a relative has it (父亲有心梗): neither negated nor the patient's.
+    table as (system, code). ``relative`` is set where a relative has it (父亲有心梗): neither negated nor the
+    patient's. ``kind`` is empty for a test, an operation or a drug.
     """
 
     text: str
@@ -87,6 +88,7 @@ class Term:
     negated: bool = False
     other: tuple[tuple[str, str], ...] = ()
     relative: bool = False
+    kind: Literal["diagnosis", "finding", ""] = ""
 
 
 @dataclass(frozen=True, slots=True)

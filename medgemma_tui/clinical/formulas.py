@@ -1,8 +1,9 @@
 """Kidney function computed from what was found: CKD-EPI 2021 (eGFR) and Cockcroft-Gault 1976 (clearance).
 
 The two are different things and are never mixed up: each has its own name, unit and formula text. Nothing is computed
-for children, nor from values that are implausible, negated, a bound (<90), a range, or given twice with different
-figures: a wrong figure is worse than none, and which of two creatinines is meant only the person knows.
+for children, nor in pregnancy (neither equation holds there), nor from values that are implausible, negated, a bound
+(<90), a range, or given twice with different figures: a wrong figure is worse than none, and which of two creatinines
+is meant only the person knows.
 
 Sources: Inker LA et al., N Engl J Med 2021;385:1737-49 (CKD-EPI 2021, creatinine, without race);
 Cockcroft DW, Gault MH, Nephron 1976;16:31-41.
@@ -58,6 +59,8 @@ def derive(entities: tuple[Entity, ...]) -> tuple[Derived, ...]:
     if age is None or creatinine is None or len(sexes) != 1 or age[0] < _ADULT:
         return ()
     sex = sexes.pop()
+    if _pregnant(entities):
+        return ()
     if creatinine[0] <= 0 or sex not in ("male", "female"):
         return ()
     inputs = (age[1], sex, creatinine[1])
@@ -71,6 +74,14 @@ def derive(entities: tuple[Entity, ...]) -> tuple[Derived, ...]:
             Derived("creatinine_clearance", clearance, CLEARANCE_UNIT, CLEARANCE_FORMULA, (*inputs, weight[1]))
         )
     return tuple(found)
+
+
+def _pregnant(entities: tuple[Entity, ...]) -> bool:
+    return any(
+        (entity.kind == "sex" and ("孕" in entity.text or "pregnant" in entity.text.lower()))
+        or (entity.kind == "duration" and entity.name == "gestation")
+        for entity in entities
+    )
 
 
 def _only(entities: tuple[Entity, ...], kind: str, name: str, units: dict[str, float]) -> tuple[float, str] | None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Literal
 
 from medgemma_tui.clinical import negation, site_index, tables
 from medgemma_tui.clinical.findings import Language, Term
@@ -24,15 +24,24 @@ LISTS: Final = (
 """The lists, in the order in which they are read; a later row for the same expression counts."""
 
 
+Kind = Literal["diagnosis", "finding", ""]
+# Rows of these lists that have no code are still a patient's illness; what is in the others is told by its code only.
+_ILL: Final = frozenset(LISTS) - {"terms_tests", "terms"}
+
+
 @dataclass(frozen=True, slots=True)
 class Standard:
-    """A standard term. ``proper``: its English name keeps its capital inside a sentence (Parkinson disease)."""
+    """A standard term. ``proper``: its English name keeps its capital inside a sentence (Parkinson disease).
+
+    ``kind`` is empty where it is no state of a patient: a test, an operation, a drug.
+    """
 
     zh: str
     en: str
     icd11: str = ""
     icd10: str = ""
     proper: bool = False
+    kind: Kind = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +73,7 @@ def find_terms(text: str, reader: negation.Reader | None = None) -> tuple[Term, 
                 Term(
                     text[start:end], (start, end), standard.zh, standard.en, standard.icd11, standard.icd10,
                     reader.negated(start, end), match.value.other, reader.of_relative(start, end),
+                    standard.kind or ("diagnosis" if match.value.other else ""),
                 )
             )  # fmt: skip
     return tuple(found)
@@ -90,8 +100,22 @@ def _joined(known: _Entry | None, site: SiteTerm) -> _Entry:
     """What an expression stands for that the site's table has, and perhaps another list (see ``find_terms``)."""
     own = ((site.system, site.code),) if site.code else ()
     if known is None or known.standard is None or site.icd11 or site.icd10:
-        return _Entry(Standard(site.zh, site.en, site.icd11, site.icd10), other=(*(known.other if known else ()), *own))
+        return _Entry(_standard(site), other=(*(known.other if known else ()), *own))
     return _Entry(known.standard, other=(*known.other, *own))
+
+
+def _standard(site: SiteTerm) -> Standard:
+    return Standard(site.zh, site.en, site.icd11, site.icd10, kind=_kind(site.icd11, site.icd10))
+
+
+def says_something(term: Term) -> bool:
+    """Whether a term tells more than the text: a code, what a patient has, or another name than was written.
+
+    血常规 and aspirin, written so, say nothing: they are neither shown nor handed on.
+    """
+    written = fold(" ".join(term.text.split()))
+    names = {fold(name).removesuffix("s") for name in (term.standard_zh, term.standard_en)}
+    return bool(term.kind or term.other) or written.removesuffix("s") not in names
 
 
 def standard_terms_line(terms: tuple[Term, ...], lang: Language) -> str:
@@ -135,7 +159,7 @@ def _lexicon() -> Lexicon[_Entry]:
         entry = _Entry(standard)
         for expression in (standard.zh, standard.en, *expressions):
             entries += [(way, entry) for way in (expression, *_plural(expression))]
-        entries += [(expression, _Entry(standard, frozenset({expression}))) for expression in exact]
+        entries += [(expression, _Entry(standard, frozenset(exact))) for expression in exact]
     return Lexicon(entries)
 
 
@@ -151,9 +175,19 @@ def _rows() -> list[tuple[Standard, tuple[str, ...], tuple[str, ...]]]:
                 raise tables.TableError(label, f"[[term]] needs zh and en: {zh!r}, {en!r}")
             if not (isinstance(icd11, str) and isinstance(icd10, str)):
                 raise tables.TableError(label, f"[[term]] {zh}: icd11 and icd10 must be texts")
-            standard = Standard(zh.strip(), en.strip(), icd11.strip(), icd10.strip(), proper=row.get("proper") is True)
+            icd11, icd10 = icd11.strip(), icd10.strip()
+            ill = name in _ILL or row.get("symptom") is True
+            kind = _kind(icd11, icd10, ill=ill, symptom=row.get("symptom") is True)
+            standard = Standard(zh.strip(), en.strip(), icd11, icd10, row.get("proper") is True, kind)
             found.append((standard, _texts(row, "expressions", label), _texts(row, "exact", label)))
     return found
+
+
+def _kind(icd11: str, icd10: str, *, ill: bool = False, symptom: bool = False) -> Kind:
+    """Chapter R of ICD-10 and chapter 21 (M) of ICD-11 hold symptoms and signs; ICD-10 decides where both tell."""
+    if symptom or icd10.startswith("R") or (not icd10 and icd11.startswith("M")):
+        return "finding"
+    return "diagnosis" if icd10 or icd11 or ill else ""
 
 
 def _texts(row: tables.Row, key: str, label: str) -> tuple[str, ...]:

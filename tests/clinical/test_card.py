@@ -137,3 +137,34 @@ def test_any_text_gives_a_card_that_merges_with_itself(parts: list[str], lang: L
     assert made == card("，".join(parts), lang)
     assert "\n" not in made
     assert merge(made, made) == made
+
+
+def test_what_follows_the_patient_in_a_question_is_the_patients() -> None:
+    text = "What is the empiric antibiotic for a 34 yo pregnant woman at 22 weeks with pyelonephritis?"
+    assert card(text, "en") == "34-year-old pregnant female · 22 weeks of gestation · Pyelonephritis"
+
+
+def test_a_score_has_no_chinese_unit_in_english() -> None:
+    assert "NIHSS 12" in card("72岁男，NIHSS评分12分", "en").split(" · ")
+
+
+def test_a_drug_whose_dose_is_asked_is_not_given() -> None:
+    assert "阿替普酶" not in card("72岁男，脑梗死2小时，阿替普酶剂量多少，体重70kg")
+
+
+@pytest.mark.parametrize(
+    "text", ["45岁男，不除外右侧输尿管结石", "45岁男，输尿管结石待排", "45岁男，输尿管结石可能性大"]
+)
+def test_what_is_suspected_has_a_question_mark(text: str) -> None:
+    assert "输尿管结石?" in card(text)
+
+
+def test_names_are_in_the_cards_language() -> None:
+    assert "Febrile seizures" in card("2岁女，热性惊厥", "en")
+    assert "感染性休克" in card("72M with septic shock")
+    assert "Membranous nephropathy" in card("45岁男，膜性肾病", "en")
+
+
+def test_years_and_months() -> None:
+    assert card("患儿，女，2岁3个月") == "2岁3个月 女"
+    assert card("患儿，女，2岁3个月", "en") == "27-month-old female"

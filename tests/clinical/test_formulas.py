@@ -106,3 +106,33 @@ def test_the_same_value_twice_is_one() -> None:
 
 def test_an_implausible_weight_gives_no_clearance() -> None:
     assert list(derived("65岁男性，肌酐132μmol/L，体重7000kg")) == ["egfr"]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "孕妇，32岁，孕28周，肌酐60μmol/L，体重70kg",
+        "32-year-old pregnant woman, creatinine 0.7 mg/dL, weight 70 kg",
+        "65岁女，尿肌酐132μmol/L，体重60kg",
+        "65岁男，父亲肌酐132μmol/L，体重60kg",
+    ],
+)
+def test_nothing_is_computed_in_pregnancy_from_urine_or_from_a_relative(text: str) -> None:
+    assert not derived(text)
+
+
+# Computed apart from this code, in a spreadsheet's form of both equations; Cockcroft-Gault with 60 kg.
+@pytest.mark.parametrize(
+    ("creatinine", "age", "sex", "egfr", "clearance"),
+    [
+        (0.6, 30, "female", 123.8, 129.9),
+        (0.7, 50, "female", 105.3, 91.1),
+        (2.0, 80, "female", 24.8, 21.2),
+        (0.8, 25, "male", 126.0, 119.8),
+        (1.2, 60, "male", 69.2, 55.6),
+        (5.0, 75, "male", 11.4, 10.8),
+    ],
+)
+def test_six_patients(creatinine: float, age: float, sex: str, egfr: float, clearance: float) -> None:
+    assert round(ckd_epi_2021(creatinine, age, sex), 1) == egfr
+    assert round(cockcroft_gault(creatinine, age, sex, 60), 1) == clearance

@@ -131,3 +131,48 @@ def test_a_denied_list_does_not_reach_to_what_a_relative_has() -> None:
     assert terms["糖尿病"].negated
     assert not terms["2型糖尿病"].negated
     assert terms["2型糖尿病"].relative
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "尿钠 20mmol/L",
+        "随机尿钾 30mmol/L",
+        "脑脊液葡萄糖 2.1mmol/L",
+        "脑脊液：葡萄糖 2.1mmol/L，氯 110mmol/L",
+        "胸水白蛋白 20g/L",
+        "urine sodium 20 mmol/L",
+        "CSF glucose 40 mg/dL",
+        "pleural fluid albumin 2 g/dL",
+        "男，65岁，父亲肌酐132μmol/L",
+    ],
+)
+def test_what_was_not_measured_in_the_patients_blood_is_no_value_of_it(text: str) -> None:
+    assert not found(text, "lab")
+
+
+def test_the_blood_beside_an_effusion_is_still_read() -> None:
+    text = "脑脊液：葡萄糖 2.1mmol/L，氯 110mmol/L。血钠 140mmol/L"
+    assert [each.name for each in found(text, "lab")] == ["sodium"]
+
+
+def test_urine_creatinine_is_no_creatinine() -> None:
+    assert [each.name for each in found("尿肌酐132 μmol/L", "lab")] == ["urine_creatinine"]
+
+
+@pytest.mark.parametrize(
+    ("text", "kind", "names"),
+    [
+        ("无尿频尿急", "finding", {"Frequent micturition", "urinary urgency"}),
+        ("突发胸骨后压榨样疼痛3小时", "finding", {"crushing chest pain"}),
+        ("substernal CP, STE in V2-V4", "finding", {"retrosternal pain", "ST elevation"}),
+        ("stridor and low fever", "finding", {"stridor", "low-grade fever"}),
+        ("自杀念头2周", "finding", {"Suicidal ideation"}),
+        ("NSCLC, DVT", "diagnosis", {"Non-small cell lung cancer", "Deep vein thrombosis"}),
+        ("左#NOF", "diagnosis", {"Fracture of neck of femur"}),
+        ("腹腔镜阑尾切除术", "anatomy", set()),
+        ("肺炎链球菌，乙肝疫苗", "anatomy", set()),
+    ],
+)
+def test_what_a_patient_has(text: str, kind: str, names: set[str]) -> None:
+    assert {each.name for each in found(text, kind)} == names

@@ -62,20 +62,14 @@ def label(kind: str, name: str) -> tuple[str, str] | None:
 
 
 def _diagnoses(terms: tuple[Term, ...]) -> list[Entity]:
-    """The terms that have a code of a disease: tests and operations have none, chapter R of ICD-10 holds symptoms.
+    """The terms that are a disease or a symptom; tests and operations are neither.
 
     What a relative has is no fact about the patient.
     """
     return [
-        Entity(
-            "finding" if term.icd10.startswith("R") else "diagnosis",
-            term.text,
-            term.span,
-            term.standard_en,
-            negated=term.negated,
-        )
+        Entity(term.kind, term.text, term.span, term.standard_en, negated=term.negated)
         for term in terms
-        if (term.icd10 or term.icd11 or term.other) and not term.relative
+        if term.kind and not term.relative
     ]
 
 

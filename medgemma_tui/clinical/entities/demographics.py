@@ -54,7 +54,8 @@ _NOT_SEXED = ("激素", "生殖", "化", "科", "病", "学", "不育", "不孕"
 _BEFORE_BARE = frozenset(" ,。;:.(/|、患者人儿年别岁月龄名位某一\n\t\"'+")
 _NOT_AFTER_BARE = frozenset("友儿科方厕婿佣神主配足篮排双单朋伴朝权")
 _SEX_EN = re.compile(
-    r"(?:(?P<m>male|man|boy|gentleman)|(?P<f>female|woman|girl|lady))(?![a-z]|-(?:made|year)|[ -]pattern|\s?friend|'s)"
+    r"(?:(?P<m>male|man|boy|gentleman)|(?P<f>(?:(?<!non-)(?<!not )pregnant )?(?:female|woman|girl|lady)))"
+    r"(?![a-z]|-(?:made|year)|[ -]pattern|\s?friend|'s)"
 )
 
 

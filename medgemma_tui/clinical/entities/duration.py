@@ -63,9 +63,9 @@ def find_durations(scan: Scan) -> Iterator[Entity]:
     The weeks of a pregnancy are a duration named ``gestation``.
     """
     folded = scan.folded
-    weeks = list(_gestations(scan)) if "周" in folded or "w" in folded else []
-    yield from weeks
-    for match in _SINCE.finditer(folded):
+    if "+" in folded or "孕" in folded or "w" in folded:
+        yield from _gestations(scan)
+    for match in _SINCE.finditer(folded) if "昨" in folded or "since " in folded else ():
         yield Entity("duration", scan.text[slice(*match.span())], match.span(), "", 1.0, "day")
     for match in _BRITISH.finditer(folded) if "/7" in folded or "/52" in folded or "/12" in folded else ():
         if match["after"] or _BRITISH_BEFORE.search(folded, max(0, match.start() - 8), match.start()):

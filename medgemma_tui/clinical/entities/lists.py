@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
@@ -95,6 +96,15 @@ class Hit(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
+class Specimens:
+    """What else than blood is measured in; ``heading`` finds those of ``heads`` that open a list (脑脊液：)."""
+
+    names: tuple[str, ...]
+    heads: tuple[str, ...]
+    heading: re.Pattern[str]
+
+
+@dataclass(frozen=True, slots=True)
 class Lists:
     """All lists compiled. ``names_with_digits`` holds, under the letters it begins with, names such as spo2."""
 
@@ -103,6 +113,7 @@ class Lists:
     names_with_digits: dict[str, tuple[str, ...]]
     by_id: dict[tuple[str, str], Analyte | Named]
     allergens: dict[str, str]
+    specimens: Specimens
 
 
 @tables.compiled
@@ -147,7 +158,20 @@ def lists() -> Lists:
         {letters: tuple(sorted(found, key=len, reverse=True)) for letters, found in digits.items()},
         by_id,
         allergens,
+        _specimens(),
     )
+
+
+def _specimens() -> Specimens:
+    names: list[str] = []
+    heads: list[str] = []
+    for row in tables.rows("labs", "specimen"):
+        named = [fold(name) for name in _texts("labs.toml", row, "names")]
+        names += named
+        heads += named if row.get("heads") is True else []
+    either = "|".join(re.escape(name) for name in sorted(heads, key=len, reverse=True)) or "(?!)"
+    told = r"(?:检查|化验|生化|常规|analysis|results?)?\s?(?:示|提示|:|shows?|showed)"
+    return Specimens(tuple(names), tuple(heads), re.compile(rf"(?<![a-z])(?:{either})\s?{told}"))
 
 
 def _meaning(items: list[Item]) -> Meaning:

@@ -71,6 +71,9 @@ _FEVER_EN = re.compile(
 )
 _HOT = re.compile(r"热|烧|温|fever")
 _WHITE = re.compile(r"wbc|白细胞|血象|血常规")
+_LIST = 80
+_WORD = re.compile(r"[a-z]+(?: fluid)?$")
+_STOP = re.compile(r"[。;\n]")
 _FIGURE = re.compile(r"[\s:=]{0,2}\d{2}")
 _PAIR = re.compile(rf"[\s:=]{{0,3}}(?P<one>{NUMBER})\s?/\s?(?P<two>{NUMBER})(?![\d/])")
 _DEGREES = re.compile(r"\s?度\s?(\d)(?!\d)")
@@ -80,8 +83,11 @@ _CLUSTER = frozenset({"temperature", "pulse", "respiratory_rate", "blood_pressur
 def find_measures(scan: Scan, pressure: Analyte | None, temperature: Analyte | None) -> Iterator[Entity]:
     """The vital signs and laboratory values of a text; what overlaps is settled by the caller."""
     near = _vital_places(scan)
+    headed = _headed(scan.folded)
     for index, hit in enumerate(scan.hits):
-        if not hit.meaning.measures:
+        if not hit.meaning.measures or scan.reader.of_relative(hit.start, hit.end):
+            continue
+        if hit.meaning.measures[0].analyte.kind == "lab" and _elsewhere(scan.folded, hit.start, headed):
             continue
         yield from _read(scan, hit, near, glued=False)
         if index and scan.folded[scan.hits[index - 1].end : hit.start] == "/":
@@ -109,6 +115,27 @@ def find_measures(scan: Scan, pressure: Analyte | None, temperature: Analyte | N
 
 def _tenth(sign: str) -> float:
     return 0.5 if sign == "半" else (parse(sign) or 0) / 10
+
+
+def _headed(folded: str) -> list[tuple[int, int]]:
+    """The lists of what was measured in an effusion or in liquor: 脑脊液：葡萄糖 2.1，氯 110."""
+    known = lists().specimens
+    if not any(head in folded for head in known.heads):
+        return []
+    places = []
+    for match in known.heading.finditer(folded):
+        stop = _STOP.search(folded, match.end(), match.end() + _LIST)
+        places.append((match.end(), stop.start() if stop else match.end() + _LIST))
+    return places
+
+
+def _elsewhere(folded: str, start: int, headed: list[tuple[int, int]]) -> bool:
+    """Whether what is named here was not measured in the blood: 尿钠, pleural albumin."""
+    at = start - 1 if folded[start - 1 : start] == " " else start
+    if folded.endswith(lists().specimens.names, 0, at):
+        word = _WORD.search(folded, max(0, at - 24), at)
+        return word is None or word.group() in lists().specimens.names or folded[at - 1] > "\u2e7f"
+    return any(first <= start < last for first, last in headed)
 
 
 def _bodies(scan: Scan) -> Iterator[Entity]:
