@@ -47,6 +47,9 @@ def test_the_full_name_goes_behind_the_first_use(text, lang, wanted):
     [
         "左心室肥厚（LVH）",
         "左心室肥厚 (LVH)",
+        "AF（房颤）",
+        "DAPT（双抗）",
+        "COPD（慢阻肺）",
         "左室壁增厚（LVH）",
         "left ventricular hypertrophy (LVH)",
         "LVH (left ventricular hypertrophy)",
