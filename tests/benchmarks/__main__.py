@@ -1,6 +1,6 @@
 """``make bench``: every figure the README quotes, measured in one run and told as ratios. Never fails on a time.
 
-``python -m tests.benchmarks [engine] [screen] [startup]`` runs only those parts.
+``python -m tests.benchmarks [engine] [screen] [startup] [clinical]`` runs only those parts.
 """
 
 from __future__ import annotations
@@ -9,10 +9,10 @@ import json
 import sys
 from pathlib import Path
 
-from tests.benchmarks import engine, screen, startup
+from tests.benchmarks import clinical, engine, screen, startup
 from tests.benchmarks.figures import Figure
 
-PARTS = {"engine": engine.run, "startup": startup.run, "screen": screen.run}
+PARTS = {"engine": engine.run, "startup": startup.run, "screen": screen.run, "clinical": clinical.run}
 
 
 def main() -> None:
