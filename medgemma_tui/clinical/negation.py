@@ -122,6 +122,8 @@ class Reader:
             return True  # 不发热
         if start == 1 and folded[0] == "不":
             return True
+        if start and folded[start - 1] == "未":
+            return True  # 未呕吐; 未控制的高血压 and 未排除心梗 do not stand directly behind it
         after = self._after(end)
         return after if after is not None else self._before(start, end)
 

@@ -197,3 +197,16 @@ def test_an_unknown_role_is_told(tmp_path):
             negated("否认心梗", 2, 4)
     finally:
         tables.use_site_directory(None)
+
+
+@pytest.mark.parametrize(
+    ("text", "word", "denied"),
+    [
+        ("伴大汗、恶心，未呕吐，无晕厥", "呕吐", True),
+        ("伴大汗、恶心，未呕吐", "恶心", False),
+        ("未控制的高血压", "高血压", False),
+    ],
+)
+def test_not_directly_before_a_symptom(text: str, word: str, denied: bool) -> None:
+    at = text.index(word)
+    assert negated(fold(text), at, at + len(word)) is denied
