@@ -42,6 +42,7 @@ _NOT_BEFORE = re.compile(
     r"aged?|every|each|per|within|next|after|once|twice|times|last dose|in|once a|"
     r"than|或|≥|≤|<|>)\s?$"
 )
+_FAR = 200
 _PREGNANT = re.compile(r"pregnan|gestation|gravid|antenatal|antepartum")
 _GESTATION_AFTER = re.compile(r"[\s'’]{0,2}(?:of )?(?:gestation|pregnan|ga(?![a-z]))")
 _AT = re.compile(r"(?<![a-z])at\s$")
@@ -148,4 +149,7 @@ def _of_pregnancy(folded: str, start: int, end: int, unit: str) -> bool:
         return False
     if _GESTATION_AFTER.match(folded, end):
         return True
-    return _AT.search(folded, max(0, start - 4), start) is not None and _PREGNANT.search(folded) is not None
+    return (
+        _AT.search(folded, max(0, start - 4), start) is not None
+        and _PREGNANT.search(folded, max(0, start - _FAR), end + _FAR) is not None
+    )

@@ -7,6 +7,7 @@ T4 are codes, "K 41" is a potassium that no living patient has.
 from __future__ import annotations
 
 import re
+from bisect import bisect_right
 from collections.abc import Iterator
 
 from medgemma_tui.clinical.entities.lists import Analyte, Hit, Limits, Measure, lists
@@ -33,7 +34,7 @@ _VALUE = re.compile(
 )
 _NEXT = re.compile(rf"\s?(?:→|->|-->|升高至|升高到|升至|升到|降至|降到|下降至|增至|to)了?\s?(?P<num>{NUMBER})")
 _QUALITY = re.compile(
-    r"(?:\([^()\d]{1,16}\))?[\s:=]{0,2}(?:\((?P<signs>\+{1,4}|±|-)\)|(?P<plus>[1-4]\+|\+{1,4}(?![\d+])|±)|"
+    r"(?:\([^()\d]{1,16}\))?[\s:=]{0,2}(?:\((?P<signs>\+{1,4}|±|-)\)|(?P<plus>[1-4]\+|\+{1,4}(?![\da-z+])|±)|"
     r"(?P<word>阳性|阴性|弱阳性|升高|增高|偏高|降低|减低|偏低|正常|"
     r"高(?=[,。;、\s]|$)|低(?=[,。;、\s]|$)|"
     r"(?:is |was )?(?:positive|negative|elevated|raised|normal)(?![a-z])))"
@@ -67,7 +68,7 @@ _FEVER = re.compile(
 )
 _FEVER_EN = re.compile(
     r"(?<![a-z])(?:fevers?|febrile)(?: (?:of|to|up to|at|with a temp(?:erature)? of))?\s?(?P<n>\d{2,3}(?:\.\d)?)"
-    r"\s?(?P<unit>(?:°\s?)?[cf]|℃|℉|degrees)?(?![a-z0-9.%/])"
+    r"\s?(?P<unit>(?:°\s?)?[cf]|℃|℉|degrees)?(?![a-z0-9%/]|\.\d|\s?[a-z]{0,2}(?:hour|hr|day|week|month|year|min|pat|case|episode))"
 )
 _HOT = re.compile(r"热|烧|温|fever")
 _WHITE = re.compile(r"wbc|白细胞|血象|血常规")
@@ -135,7 +136,8 @@ def _elsewhere(folded: str, start: int, headed: list[tuple[int, int]]) -> bool:
     if folded.endswith(lists().specimens.names, 0, at):
         word = _WORD.search(folded, max(0, at - 24), at)
         return word is None or word.group() in lists().specimens.names or folded[at - 1] > "\u2e7f"
-    return any(first <= start < last for first, last in headed)
+    index = bisect_right(headed, (start, _LIST + start))
+    return bool(index) and start < headed[index - 1][1]
 
 
 def _bodies(scan: Scan) -> Iterator[Entity]:
