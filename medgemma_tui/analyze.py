@@ -15,7 +15,7 @@ from typing import BinaryIO
 from pydantic import BaseModel, ValidationError
 
 from medgemma_tui import clinical_words as words
-from medgemma_tui.clinical import analysis, review
+from medgemma_tui.clinical import analysis
 from medgemma_tui.clinical.findings import Analysis, Review
 from medgemma_tui.exits import ExitCode
 from medgemma_tui.i18n import _, own
@@ -182,6 +182,8 @@ def _trace(text: str) -> tuple[BaseModel, list[str]]:
         reply = TraceInput.model_validate(_without_surrogates(document))
     except ValidationError as error:
         raise Unusable("wrong_fields", _field_problem(error)) from None
+    from medgemma_tui.clinical import review  # with its lists: for replies alone
+
     found = review.review(reply.question, reply.reasoning, reply.answer)
     return ReviewObject.of(found), review_lines(found)
 

@@ -10,8 +10,6 @@ import datetime
 import re
 from collections.abc import Callable
 
-from stdnum.cn import ric
-
 from medgemma_tui.clinical.findings import IdentifierKind, Span
 
 _SEP = re.compile(
@@ -143,6 +141,8 @@ def bare_ids(folded: str, is_thing: IsThing) -> list[Span]:
 def _is_identity_number(number: str) -> bool:
     if int(number[:2]) not in _PROVINCES:
         return False
+    from stdnum.cn import ric  # here, since most texts have no such number
+
     try:
         if len(number) == 15:
             datetime.date(1900 + int(number[6:8]), int(number[8:10]), int(number[10:12]))
