@@ -99,6 +99,7 @@ class Reader:
         self._folded, self._once = folded, once
         self._found: dict[str, tuple[list[Match[str]], list[int]]] = {}
         self._kin: tuple[list[int], list[int]] | None = None
+        self._headings: set[int] = set()
         self._people: tuple[int, int] | None = None
         self._stops = [stop.start() for stop in _HARD.finditer(folded)]
 
@@ -139,6 +140,8 @@ class Reader:
         at = bisect_left(told, start)
         if not at or told[at - 1] < start - _BACK:
             return False
+        if told[at - 1] not in self._headings and folded.find(",", told[at - 1], start) >= 0:
+            return False  # as below, told sooner
         teller = next(reversed(self._between("relative", self._clause_start(start), start)), None)
         if teller and any(
             match.value == "patient" or match.start <= _CLOSE - 1
@@ -148,13 +151,19 @@ class Reader:
         if teller is None or self.is_patient(teller.start):
             return False
         # A comma ends what is said of a person; a heading (家族史) reaches to the full stop.
-        heading = "史" in folded[teller.start : teller.end] or "family" in folded[teller.start : teller.end]
+        heading = self._is_heading(teller)
         return heading or _PAUSE.search(folded, teller.end, start) is None
+
+    def _is_heading(self, cue: Match[str]) -> bool:
+        written = self._folded[cue.start : cue.end]
+        return "史" in written or "family" in written
 
     def _kin_places(self) -> tuple[list[int], list[int]]:
         """Where relatives are spoken of, before and behind what they have; most texts have no such place."""
         if self._kin is None:
-            told = [match.start for match in _cues("relative").find(self._folded)]
+            cues = list(_cues("relative").find(self._folded))
+            self._headings = {cue.start for cue in cues if self._is_heading(cue)}
+            told = [cue.start for cue in cues]
             self._kin = told, [match.start() for match in _KIN_AFTER.finditer(self._folded)]
         return self._kin
 

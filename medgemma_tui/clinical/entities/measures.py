@@ -71,6 +71,7 @@ _FEVER_EN = re.compile(
     r"\s?(?P<unit>(?:°\s?)?[cf]|℃|℉|degrees)?(?![a-z0-9%/]|\.\d|\s?[a-z]{0,2}(?:hour|hr|day|week|month|year|min|pat|case|episode))"
 )
 _HOT = re.compile(r"热|烧|温|fever")
+_SHARE = re.compile(r"(?P<k>[nl])(?<![a-z0-9/].)[\s:]{0,2}(?P<v>\d{1,3}(?:\.\d{1,2})?)\s?%")
 _WHITE = re.compile(r"wbc|白细胞|血象|血常规")
 _LIST = 80
 _WORD = re.compile(r"[a-z]+(?: fluid)?$")
@@ -96,6 +97,7 @@ def find_measures(scan: Scan, pressure: Analyte | None, temperature: Analyte | N
     for hit in scan.glued:
         yield from _read(scan, hit, near, glued=True)
     yield from _bodies(scan)
+    yield from _shares(scan)
     if pressure is not None:
         for match in _BARE_PRESSURE.finditer(scan.folded):
             yield _pressure(scan, pressure, match.start(), match.end(), match.group(1), match.group(2), "mmHg", "")
@@ -116,6 +118,16 @@ def find_measures(scan: Scan, pressure: Analyte | None, temperature: Analyte | N
 
 def _tenth(sign: str) -> float:
     return 0.5 if sign == "半" else (parse(sign) or 0) / 10
+
+
+def _shares(scan: Scan) -> Iterator[Entity]:
+    """WBC 15.6, N 78%, L 18%: beside the white cells the two letters are the shares of their kinds."""
+    folded = scan.folded
+    for match in _SHARE.finditer(folded) if "%" in folded else ():
+        if _WHITE.search(folded, max(0, match.start() - 60), match.start()):
+            analyte = lists().by_id.get(("lab", "neutrophil_percent" if match["k"] == "n" else "lymphocyte_percent"))
+            if isinstance(analyte, Analyte):
+                yield _entity(scan, analyte, match.span(), float(match["v"]), analyte.limits("%"))
 
 
 def _headed(folded: str) -> list[tuple[int, int]]:
@@ -259,7 +271,7 @@ def _choose(
     folded = scan.folded
     if unit:
         for item in measures:
-            if item.analyte.limits(unit) is not None and not _stray(folded, hit, unit):
+            if item.analyte.limits(unit) is not None:
                 return item
         # A concentration that this is never given in is asked about; a dose or a rate is something else.
         name = folded[hit.start : hit.end]
@@ -289,13 +301,6 @@ def _choose(
             continue
         return item
     return None
-
-
-def _stray(folded: str, hit: Hit, unit: str) -> bool:
-    """N 78% is the neutrophils' share only beside the white cells."""
-    if unit != "%" or hit.end - hit.start > 1:
-        return False
-    return _WHITE.search(folded, max(0, hit.start - 60), hit.start) is None
 
 
 def _clustered(item: Measure, hit: Hit, near: list[tuple[int, str]], value: float) -> bool:
