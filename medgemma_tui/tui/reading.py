@@ -59,6 +59,18 @@ def read(what: What) -> Reading:
     return Reading(what, asking, find_filler(what.text))
 
 
+def _read_first(what: What) -> Reading:
+    """Read a text, and a reply after it, whose lists are then ready, too, when the first reply is drawn."""
+    reading = read(what)
+    from medgemma_tui.clinical.abbreviations import expansions
+    from medgemma_tui.clinical.review import review
+
+    review(what.text, what.text, what.text)
+    expansions(what.text, "zh")
+    expansions(what.text, "en")
+    return reading
+
+
 class Reader:
     """Reads for the controller. Results that had to wait come through ``take``, with the ticket of their request."""
 
@@ -72,8 +84,8 @@ class Reader:
         self._waiting: dict[int, Callable[[Reading | None], None]] = {}
 
     def warm_up(self) -> None:
-        """Have the lists read, so that the first question does not wait for them."""
-        self._in_thread(What(_SAMPLE, "zh", "auto", ""), lambda _reading: None)
+        """Have the lists read, so that neither the first question nor the first reply waits for them."""
+        self._in_thread(What(_SAMPLE, "zh", "auto", ""), lambda _reading: None, _read_first)
 
     def read(self, text: str, then: Callable[[Reading | None], None]) -> bool:
         """Read this text and go on with ``then``, now or when it is there; None: the lists cannot be used.
@@ -126,7 +138,9 @@ class Reader:
             return None
         return self._last
 
-    def _in_thread(self, what: What, then: Callable[[Reading | None], None]) -> None:
+    def _in_thread(
+        self, what: What, then: Callable[[Reading | None], None], work: Callable[[What], Reading] | None = None
+    ) -> None:
         self._ticket += 1
         self._waiting[self._ticket] = then
-        self._link.read(self._ticket, lambda: read(what))
+        self._link.read(self._ticket, lambda: (work or read)(what))
