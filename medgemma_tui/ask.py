@@ -106,7 +106,7 @@ def run(settings: Settings, question: str, *, as_json: bool, seed: int | None = 
     if not question:
         print(_("There is no question: give it as an argument, or with - on standard input."), file=sys.stderr)
         return ExitCode.USAGE
-    asked = asking.prepare(question, lang=i18n.language(), sections=settings.sections)
+    asked = asking.prepare(question, sections=settings.sections)
     guard = _guard(asked, settings)
     if guard.action == "blocked":
         if as_json:
@@ -114,7 +114,7 @@ def run(settings: Settings, question: str, *, as_json: bool, seed: int | None = 
             _print_json(AskFailure(error=failure, **_fields(asked, guard, None), **_reviewed(asked, _Reply())))
         return ExitCode.USAGE
     if guard.action == "masked":
-        asked = asking.prepare(asked.masked, lang=i18n.language(), sections=settings.sections)
+        asked = asking.prepare(asked.masked, sections=settings.sections)
     if not as_json:
         _tell_of_question(asked)
     request = ChatRequest(

@@ -11,7 +11,7 @@ from medgemma_tui.clinical import sections as four_parts
 from medgemma_tui.clinical.analysis import analyze
 from medgemma_tui.clinical.coach import coach
 from medgemma_tui.clinical.deidentify import mask
-from medgemma_tui.clinical.findings import Analysis, Entity, Identifier, Language
+from medgemma_tui.clinical.findings import Analysis, Entity, Identifier
 from medgemma_tui.clinical.formulas import derive
 from medgemma_tui.clinical.sections import SectionMode
 from medgemma_tui.clinical.terms import standard_terms_line
@@ -47,25 +47,26 @@ class Asking:
         return mask(self.question, self.analysis.identifiers)
 
 
-def prepare(question: str, *, lang: Language, sections: SectionMode, known: tuple[Entity, ...] = ()) -> Asking:
+def prepare(question: str, *, sections: SectionMode, known: tuple[Entity, ...] = ()) -> Asking:
     """Analyse a question and make of it what is sent.
 
-    ``lang`` is the language of the screen, in which the standard terms are written; the headings follow the language
-    of the question. ``known`` is what is known of the patient beside the question (the card's entities): the coach
-    does not ask for it again, and formulas may use it where the question says nothing else.
+    Standard terms and headings are in the language of the question. ``known`` is what is known of the patient beside
+    the question (the card's entities): the coach does not ask for it again, and formulas may use it where the question
+    says nothing else.
 
     Raises TableError where a list cannot be used.
     """
     analysis = analyze(question)
     if known:
         analysis = _with_known(question, analysis, known)
-    line = standard_terms_line(analysis.terms, lang)
+    language = question_language(question)
+    line = standard_terms_line(analysis.terms, language)
     wanted = four_parts.wanted(sections, analysis)
     return Asking(
         question=question,
         prompt=f"{question}\n\n{line}" if line else question,
         analysis=analysis,
-        sections=list(four_parts.headings(question_language(question))) if wanted else None,
+        sections=list(four_parts.headings(language)) if wanted else None,
     )
 
 

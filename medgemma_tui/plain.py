@@ -277,7 +277,6 @@ class _Session:
         await self._wait_until_ready()
         asked = asking.prepare(
             question,
-            lang=i18n.language(),
             sections=self._settings.sections,
             known=find_entities(self._conversation.card) if self._conversation.card else (),
         )

@@ -12,11 +12,11 @@ from medgemma_tui.clinical.textform import question_language
 
 
 def test_the_question_stays_and_the_model_is_given_the_standard_terms() -> None:
-    made = asking.prepare("否认心梗史，胸痛怎么办？", lang="zh", sections="auto")
+    made = asking.prepare("否认心梗史，胸痛怎么办？", sections="auto")
     assert made.question == "否认心梗史，胸痛怎么办？"
     assert made.prompt == f"{made.question}\n\n{made.terms_line}"
     assert made.terms_line.startswith("标准术语：")
-    plain = asking.prepare("你好", lang="zh", sections="off")
+    plain = asking.prepare("你好", sections="off")
     assert (plain.prompt, plain.terms_line, plain.sections) == ("你好", "", None)
 
 
@@ -31,31 +31,30 @@ def test_the_question_stays_and_the_model_is_given_the_standard_terms() -> None:
     ],
 )
 def test_the_headings_follow_the_language_of_the_question(question: str, mode: str, sections: list[str] | None) -> None:
-    for lang in ("zh", "en"):
-        assert asking.prepare(question, lang=lang, sections=mode).sections == sections  # type: ignore[arg-type]
+    assert asking.prepare(question, sections=mode).sections == sections  # type: ignore[arg-type]
 
 
 def test_what_the_card_says_is_not_asked_for_again() -> None:
     question = "感冒3天，流涕，怎么治？"
-    alone = asking.prepare(question, lang="zh", sections="off")
+    alone = asking.prepare(question, sections="off")
     assert {"patient", "allergies"} <= set(alone.analysis.coaching.missing)
     card = find_entities("35岁 女 · 无抗生素过敏史")
-    told = asking.prepare(question, lang="zh", sections="off", known=card)
+    told = asking.prepare(question, sections="off", known=card)
     assert told.analysis.coaching.missing == ()
     assert told.analysis.entities == alone.analysis.entities  # a chip is only what the question itself says
 
 
 def test_a_formula_takes_from_the_card_what_the_question_leaves_open() -> None:
     card = find_entities("65岁 男 · 肌酐 132 μmol/L")
-    made = asking.prepare("复查肌酐 88 μmol/L，如何调整？", lang="zh", sections="off", known=card)
+    made = asking.prepare("复查肌酐 88 μmol/L，如何调整？", sections="off", known=card)
     (egfr,) = made.analysis.derived
     assert any("88" in each for each in egfr.inputs)  # the question's own value counts
-    assert asking.prepare("如何调整？", lang="zh", sections="off", known=card).analysis.derived == ()  # told before
+    assert asking.prepare("如何调整？", sections="off", known=card).analysis.derived == ()  # told before
 
 
 def test_a_masked_question_can_be_prepared_anew() -> None:
-    made = asking.prepare("患者姓名：王小明，电话13812345678，心梗3天", lang="zh", sections="off")
-    again = asking.prepare(made.masked, lang="zh", sections="off")
+    made = asking.prepare("患者姓名：王小明，电话13812345678，心梗3天", sections="off")
+    again = asking.prepare(made.masked, sections="off")
     assert [each.kind for each in made.identifiers] == ["name", "phone"]
     assert again.identifiers == ()
     assert again.question == "患者姓名：[姓名]，电话[电话]，心梗3天"
@@ -64,7 +63,7 @@ def test_a_masked_question_can_be_prepared_anew() -> None:
 @given(st.text(max_size=40))
 @settings(max_examples=60, deadline=None)
 def test_any_text_is_a_question(text: str) -> None:
-    made = asking.prepare(text, lang="en", sections="always")
+    made = asking.prepare(text, sections="always")
     assert made.prompt.startswith(text)
     assert len(made.sections or []) == 4
 

@@ -46,7 +46,7 @@ class Condition:
     others: int = 0  # turns of other conversations before it
     opening: Opening = Opening.AUTO
     question: Callable[[str], str] = str
-    terms: Language | None = None  # the screen's language: with the line of standard terms behind every question
+    terms: bool = False  # with the line of standard terms behind every question
     card: bool = False  # with the card that the conversation's first question makes
     headed: bool = False  # all four headings are forced
     left: int = 0  # of a turn that is answered from the card, so many turns before it have left the context
@@ -83,15 +83,15 @@ def conditions() -> list[Condition]:
         Condition("en, 1 other turn before, trace cut", en, others=1, opening=Opening.CUT),
         Condition("zh, no question mark", zh, question=lambda question: question.rstrip("？?")),
         Condition("zh, half-width question mark", zh, question=lambda question: question.rstrip("？?") + "?"),
-        Condition("zh, zh terms", zh, terms="zh"),
-        Condition("zh, zh terms, card", zh, terms="zh", card=True),
-        Condition("en, en terms, card, 2 other turns before", en, others=2, terms="en", card=True),
-        Condition("en, zh terms, thinking skipped", en, opening=Opening.SKIP, terms="zh"),
+        Condition("zh, terms", zh, terms=True),
+        Condition("zh, terms, card", zh, terms=True, card=True),
+        Condition("en, terms, card, 2 other turns before", en, others=2, terms=True, card=True),
+        Condition("en, terms, thinking skipped", en, opening=Opening.SKIP, terms=True),
         Condition("zh, card, last wording", zh, card=True, last_wording=True),
-        Condition("en, en terms, card, last wording", en, terms="en", card=True, last_wording=True),
-        Condition("zh, zh terms, card, 1 turn left", zh, terms="zh", card=True, left=1),
+        Condition("en, terms, card, last wording", en, terms=True, card=True, last_wording=True),
+        Condition("zh, terms, card, 1 turn left", zh, terms=True, card=True, left=1),
         Condition("en, card, 2 turns left", en, card=True, left=2),
-        Condition("zh, zh terms, four headings", zh, terms="zh", headed=True),
+        Condition("zh, terms, four headings", zh, terms=True, headed=True),
         Condition("en, card, four headings, thinking skipped", en, card=True, headed=True, opening=Opening.SKIP),
         Condition("en, four headings, trace cut, 1 other turn before", en, others=1, headed=True, opening=Opening.CUT),
     ]
@@ -140,7 +140,7 @@ def render(tokenizer: PreTrainedTokenizerFast, place: Place, condition: Conditio
 
     def typed(turn: Turn) -> str:
         question = condition.question(turn.wordings[-1] if condition.last_wording else turn.question)
-        line = prompts.terms_line(question, condition.terms) if condition.terms else ""
+        line = prompts.terms_line(question) if condition.terms else ""
         return f"{question}\n\n{line}" if line else question
 
     messages = []

@@ -65,9 +65,9 @@ def fixed_texts() -> list[str]:
 
 
 @cache
-def terms_line(question: str, lang: Language) -> str:
-    """The line of standard terms that a screen in this language sends; empty where there is none."""
-    return standard_terms_line(find_terms(question), lang)
+def terms_line(question: str) -> str:
+    """The line of standard terms that goes with a question; empty where there is none."""
+    return standard_terms_line(find_terms(question), question_language(question))
 
 
 def made_up_terms_line(rng: random.Random, questions: Sequence[str]) -> str:

@@ -173,7 +173,7 @@ class SampleMaker:
         elif rng.random() < 0.25:
             line = prompts.made_up_terms_line(rng, self._questions)
         else:
-            line = prompts.terms_line(question, rng.choice(prompts.LANGUAGES))
+            line = prompts.terms_line(question)
         return self._variant(question) + (f"\n\n{line}" if line else "")
 
     def _variant(self, question: str) -> str:

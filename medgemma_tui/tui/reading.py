@@ -10,9 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
-from medgemma_tui import i18n
 from medgemma_tui.clinical.findings import Coaching
-from medgemma_tui.i18n import Language
 from medgemma_tui.tui.desk import Desk, Sections
 from medgemma_tui.tui.link import Link
 
@@ -29,7 +27,6 @@ class What(NamedTuple):
     """A text and everything else that its reading depends on."""
 
     text: str
-    language: Language
     sections: Sections
     card: str
 
@@ -55,7 +52,7 @@ def read(what: What) -> Reading:
     from medgemma_tui.clinical.filler import find_filler
 
     known = find_entities(what.card) if what.card else ()
-    asking = prepare(what.text, lang=what.language, sections=what.sections, known=known)
+    asking = prepare(what.text, sections=what.sections, known=known)
     return Reading(what, asking, find_filler(what.text))
 
 
@@ -85,7 +82,7 @@ class Reader:
 
     def warm_up(self) -> None:
         """Have the lists read, so that neither the first question nor the first reply waits for them."""
-        self._in_thread(What(_SAMPLE, "zh", "auto", ""), lambda _reading: None, _read_first)
+        self._in_thread(What(_SAMPLE, "auto", ""), lambda _reading: None, _read_first)
 
     def read(self, text: str, then: Callable[[Reading | None], None]) -> bool:
         """Read this text and go on with ``then``, now or when it is there; None: the lists cannot be used.
@@ -126,7 +123,7 @@ class Reader:
         self._waiting.clear()
 
     def _what(self, text: str) -> What:
-        return What(text.strip(), i18n.language(), self._desk.sections, self._desk.conversation.card)
+        return What(text.strip(), self._desk.sections, self._desk.conversation.card)
 
     def _read_now(self, what: What) -> Reading | None:
         from medgemma_tui.clinical.tables import TableError

@@ -62,7 +62,7 @@ class Talk:
 
     async def ask(self, turn: corpus.Turn, question: str) -> list[str]:
         """Ask one turn; returns what differs from what was taught. The first answered turn makes the card."""
-        asked = prepare(question, lang=self.lang or "zh", sections=self.mode)
+        asked = prepare(question, sections=self.mode)
         prompt = asked.prompt if self.lang else question
         reply: ChatCompletion = await self.client.chat(
             ChatRequest(
@@ -136,7 +136,7 @@ async def test_the_causal_chain_of_an_answer_is_json_under_its_schema(gateway: G
     taught = [turn for entry in corpus.entries() for turn in entry.turns[:1] if turn.chain]
 
     async def chain(client: Client, turn: corpus.Turn, lang: Language) -> tuple[str, str]:
-        asked = prepare(turn.question, lang=lang, sections="auto").prompt
+        asked = prepare(turn.question, sections="auto").prompt
         talk = Talk(client, lang, "auto", history=[(asked, turn.answer)])
         messages = [*talk.messages(), ChatMessage(role="user", content=causal.request_text(lang))]
         request = chain_request.request(messages).model_copy(update={"stream": False, "wait": True})
