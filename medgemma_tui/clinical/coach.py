@@ -12,7 +12,7 @@ from typing import cast, get_args
 
 from medgemma_tui.clinical import tables
 from medgemma_tui.clinical.findings import Coaching, Entity, Language, MissingId, QuestionKind, Term
-from medgemma_tui.clinical.rowfields import choice_of, pattern_of, text_of, texts_of
+from medgemma_tui.clinical.rowfields import LazyPattern, any_later, choice_of, text_of, texts_of
 from medgemma_tui.clinical.textform import fold
 
 _NAME = "coach"
@@ -20,7 +20,7 @@ _FIRST, _LAST = 200, 400  # of a long note: the question stands at its beginning
 _SENTENCE = re.compile(r"[^?!。\n]+")
 _ENDS = " \t\r\n?!。.,;:、…\"'"
 
-Pattern = re.Pattern[str]
+Pattern = LazyPattern
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +51,7 @@ class _Slot:
     words: Pattern
 
 
-_NOTHING = re.compile("(?!)")
+_NOTHING = LazyPattern("(?!)")
 _UNSATISFIED = _Slot(frozenset(), frozenset(), _NOTHING)
 
 
@@ -70,9 +70,7 @@ class _Lists:
 def _joined(row: tables.Row, key: str) -> Pattern | None:
     """One expression for all those that a row lists; None where it lists none."""
     listed = texts_of(_NAME, row, key)
-    for expression in listed:
-        pattern_of(_NAME, expression)
-    return pattern_of(_NAME, "|".join(f"(?:{expression})" for expression in listed)) if listed else None
+    return any_later(_NAME, listed) if listed else None
 
 
 def _kind_of(row: tables.Row, key: str) -> QuestionKind:
@@ -141,7 +139,7 @@ def _packaged(key: str) -> int:
 def _either(key: str) -> Pattern:
     """One expression for the words of all rows of a table."""
     words = [word for row in tables.rows(_NAME, key) for word in texts_of(_NAME, row, "words")]
-    return pattern_of(_NAME, "|".join(f"(?:{word})" for word in words)) if words else _NOTHING
+    return any_later(_NAME, words)
 
 
 def _names(key: str) -> frozenset[str]:

@@ -11,7 +11,7 @@ from typing import Literal
 from medgemma_tui.clinical import tables
 from medgemma_tui.clinical.entities import find_entities
 from medgemma_tui.clinical.findings import Span
-from medgemma_tui.clinical.rowfields import text_of, texts_of
+from medgemma_tui.clinical.rowfields import LazyPattern, text_of, texts_of
 from medgemma_tui.clinical.terms import find_terms
 
 LISTS = "identifiers"
@@ -25,9 +25,9 @@ _OPENING = re.compile(
     r"(?P<colon>[:=】]?)[ \t]*[(\"'《<「]?[ \t]*"
 )
 _NEXT_CELL = re.compile(r"[ \t]*\n[ \t]*")
-_DOTTED = re.compile(rf"[{HAN}]{{1,10}}(?:[·•・‧∙⋅][{HAN}]{{1,10}}){{1,4}}")  # ethnic-minority names
-_SPACED = re.compile(rf"([{HAN}]) {{1,2}}([{HAN}])(?![{HAN}])")  # 张　三, as forms have it
-_RUN = re.compile(rf"[{HAN}]{{1,16}}")
+_DOTTED = LazyPattern(rf"[{HAN}]{{1,10}}(?:[·•・‧∙⋅][{HAN}]{{1,10}}){{1,4}}")  # ethnic-minority names
+_SPACED = LazyPattern(rf"([{HAN}]) {{1,2}}([{HAN}])(?![{HAN}])")  # 张　三, as forms have it
+_RUN = LazyPattern(rf"[{HAN}]{{1,16}}")
 _BREAK = re.compile(r"$|[\s,.。;:、()!?\"'\]}/|<>》」\[+&\-]|[0-9]")
 _SEX_THEN_AGE = re.compile(r"[男女](?=[,、 ]{0,2}\d{1,3} ?岁|[性,、 ]|$)")
 _WHO_THEN = re.compile(r"[,、 (:]{0,3}(?:[男女]|性别|\d{1,3} ?岁|先生|女士)|因|于(?:\d|今[晨日天早]|昨)")

@@ -12,6 +12,7 @@ from typing import Literal
 from medgemma_tui.clinical import tables
 from medgemma_tui.clinical.deidentify_names import HAN, any_of, gather
 from medgemma_tui.clinical.findings import Span
+from medgemma_tui.clinical.rowfields import LazyPattern
 
 AddressMode = Literal["colon", "verb", "code"]
 
@@ -20,7 +21,7 @@ _LOCAL = "街道|镇|乡|村委会|村|社区|小区|大道|大街|路|街|巷|�
 _NUMBERED = "号楼|号院|号|弄|栋|幢|座|单元|室|楼|层|组|队|门"
 _SIGN = rf"(?:(?![因于在住电患入院男女岁伴痛，到往])[{HAN}])"
 _NUMBER = r"[0-9a-z一二三四五六七八九十百甲乙丙东南西北\-]{1,6}"
-_PART = re.compile(
+_PART = LazyPattern(
     rf" ?(?:{_SIGN}{{1,7}}?(?:(?P<admin>{_ADMIN})|(?P<local>{_LOCAL}))|{_NUMBER}?(?P<numbered>{_NUMBERED}))"
 )
 _TAIL_NUMBER = re.compile(r"[ \-]?\d{1,4}(?:-\d{1,4}){0,3}(?![\d/.%岁]| ?[a-z])")
@@ -29,7 +30,7 @@ _STREET_NUMBER = re.compile(
     rf"|(?:镇|乡|街道){_SIGN}{{1,6}}?(?:村|社区)(?!医|卫)"
     rf"|(?<=[\u3400-\u9fff])[市县]{_SIGN}{{1,5}}?[区县市]{_SIGN}{{1,5}}?(?:镇|乡|街道)(?![\u3400-\u9fff]{{0,6}}[医卫])"
 )
-_BEFORE = re.compile(rf"(?:{_SIGN}{{1,6}}?(?:{_ADMIN}|街道|镇|乡|村)){{0,5}}{_SIGN}{{1,6}}")
+_BEFORE = LazyPattern(rf"(?:{_SIGN}{{1,6}}?(?:{_ADMIN}|街道|镇|乡|村)){{0,5}}{_SIGN}{{1,6}}")
 _WINDOW = 26
 _OPENING = re.compile(r"[ \t]*(?:为|是|is)?[ \t]*(?P<colon>[:=]?)[ \t]*")
 _CLAUSE = re.compile(r"[^,;。\n\t\[]{1,60}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Iterable
 
 from medgemma_tui.clinical import tables
@@ -38,6 +39,48 @@ def pattern_of(name: str, expression: str) -> re.Pattern[str]:
         return re.compile(expression)
     except (re.error, OverflowError, RecursionError) as error:  # the latter: a{99999999999}, a thousand brackets
         raise tables.TableError(f"{name}.toml", f"{expression[:80]!r} is no regular expression: {error}") from None
+
+
+class LazyPattern:
+    """A regular expression that is compiled when it is first needed: of a long list, a question needs few."""
+
+    __slots__ = ("_expression", "_pattern")
+
+    def __init__(self, expression: str) -> None:
+        self._expression = expression
+        self._pattern: re.Pattern[str] | None = None
+
+    @property
+    def compiled(self) -> re.Pattern[str]:
+        """The compiled expression."""
+        if self._pattern is None:
+            self._pattern = re.compile(self._expression)
+        return self._pattern
+
+    def search(self, text: str) -> re.Match[str] | None:
+        """As of a compiled expression."""
+        return self.compiled.search(text)
+
+    def match(self, text: str, start: int = 0) -> re.Match[str] | None:
+        """As of a compiled expression."""
+        return self.compiled.match(text, start)
+
+    def fullmatch(self, text: str, start: int = 0, end: int = sys.maxsize) -> re.Match[str] | None:
+        """As of a compiled expression."""
+        return self.compiled.fullmatch(text, start, end)
+
+
+def any_later(name: str, expressions: list[str]) -> LazyPattern:
+    """One expression for all of these, none of which matches nothing at all; compiled when it is needed.
+
+    Where the site extends the list each is compiled now, too, so that a wrong one is told when the program starts.
+    Raises TableError.
+    """
+    joined = "|".join(f"(?:{expression})" for expression in expressions) or "(?!)"
+    if len(tables.documents(name)) > 1:
+        for expression in (*expressions, joined):
+            pattern_of(name, expression)
+    return LazyPattern(joined)
 
 
 def _shown(row: tables.Row) -> str:

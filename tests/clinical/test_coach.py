@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import re
 import time
 from pathlib import Path
-from typing import get_args
+from typing import cast, get_args
 
 import pytest
 from hypothesis import given, settings
@@ -307,3 +308,13 @@ def test_a_long_note_takes_milliseconds() -> None:
         coach(note, entities, ())
         taken.append(time.process_time() - begin)
     assert min(taken) < 0.015  # 2 ms where nothing else runs
+
+
+def test_every_expression_of_the_list_is_one_by_itself() -> None:
+    """They are compiled when a question needs them; joined, two wrong ones could make a right one."""
+    for _path, document in tables.documents("coach"):
+        for key in ("kind", "need", "slot", "urgent", "courtesy"):
+            for row in cast(list[dict[str, object]], document[key]):
+                for field in ("cues", "except", "asks", "contains", "unless", "words"):
+                    for expression in cast(list[str], row.get(field, [])):
+                        re.compile(expression)
