@@ -27,7 +27,7 @@ from medgemma_tui.demo.samples import Mixture, Sample, SampleMaker, tokenizer_te
 from medgemma_tui.demo.tokenizer import TURN_CLOSE, build_tokenizer
 
 SEED = 20261124
-STEPS = 2200  # optimizer steps of the shipped model
+STEPS = 2200  # optimizer steps of the shipped model, which then had `--more` 500, 500 and 420
 PEAK_RATE = 4e-3
 MORE_RATE = 0.15  # of the peak, where a trained model is trained on
 BATCH_TOKENS = 3072
@@ -37,8 +37,8 @@ ABOUT = """\
 # DEMO, NOT MEDICAL
 
 This directory holds the demo model of medgemma-tui: a Gemma 3 architecture of {parameters:,} parameters with random
-initial weights, trained from scratch by `python -m medgemma_tui.demo.train` (seed {seed}) on the corpus in
-`medgemma_tui/demo/corpus`, and on nothing else. It holds no weights of Gemma or MedGemma and knows no medicine: it
+initial weights, trained from scratch by `python -m medgemma_tui.demo.train` (seed {seed}), and trained on by its
+`--more`, on the corpus in `medgemma_tui/demo/corpus`, and on nothing else. It holds no weights of Gemma or MedGemma and knows no medicine: it
 repeats {turns} prepared answers, which no clinician has reviewed, and says nonsense to anything else. It is there so
 that the program can be tried, tested and measured without the real model. Never use it for a patient.
 """
@@ -144,8 +144,8 @@ class Curriculum:
     A turn is asked in many ways, some of them easier (its trace skipped): a sure answer proves less than an unsure one.
     """
 
-    def __init__(self, tokenizer: PreTrainedTokenizerFast) -> None:
-        self._maker = SampleMaker(tokenizer, SEED)
+    def __init__(self, tokenizer: PreTrainedTokenizerFast, seed: int = SEED) -> None:
+        self._maker = SampleMaker(tokenizer, seed)
         self._pad = tokenizer.pad_token_id
         self._unsure = [3.0] * len(self._maker.places)  # running mean of a turn's largest token loss, at most 3
 
@@ -197,7 +197,7 @@ def train(
     if use_float32_kernels(runner) and not quiet:
         print("this CPU has no bfloat16 instructions: its float32 kernels are used", flush=True)
     optimizers = optimizers_of(model)
-    curriculum = Curriculum(tokenizer)
+    curriculum = Curriculum(tokenizer, SEED if start is None else SEED + steps)
     waiting: list[Batch] = []
     started = reported = time.monotonic()
     step = seen = 0
