@@ -38,9 +38,10 @@ ABOUT = """\
 
 This directory holds the demo model of medgemma-tui: a Gemma 3 architecture of {parameters:,} parameters with random
 initial weights, trained from scratch by `python -m medgemma_tui.demo.train` (seed {seed}), and trained on by its
-`--more`, on the corpus in `medgemma_tui/demo/corpus`, and on nothing else. It holds no weights of Gemma or MedGemma and knows no medicine: it
-repeats {turns} prepared answers, which no clinician has reviewed, and says nonsense to anything else. It is there so
-that the program can be tried, tested and measured without the real model. Never use it for a patient.
+`--more`, on the corpus in `medgemma_tui/demo/corpus`, and on nothing else. It holds no weights of Gemma or MedGemma
+and knows no medicine: it repeats {turns} prepared answers, which no clinician has reviewed, and says nonsense to
+anything else. It is there so that the program can be tried, tested and measured without the real model. Never use it
+for a patient.
 """
 
 
