@@ -135,7 +135,7 @@ def test_the_card_is_made_of_the_first_question_and_goes_with_the_next(talk: Tal
 
 def test_what_can_be_checked_is_told_and_what_the_model_was_given(talk: Talk) -> None:
     _service, told, _code = talk("感冒怎么治？", "/prompt", "/marks", sections="always")
-    before, _user, after = told.partition("[user]\n感冒怎么治？\n\nStandard terms: 感冒 = ")
+    before, _user, after = told.partition("[user]\n感冒怎么治？\n\n标准术语：感冒 = ")
     assert "Consider adding: the patient" in before
     assert "1 step · 1 citation" in before
     assert "In the answer: number from nowhere: 512 mg" in before

@@ -267,7 +267,7 @@ def test_ask_says_on_stderr_what_a_person_should_know(short: Path) -> None:
         options = ["--lang", "en", "--sections", "always", "--socket", str(path)]
         done = run("ask", *options, "感冒怎么治？")
         assert done.stdout == "## 定义\n心肌坏死。\n"
-        for said in ("Consider adding: ", "Standard terms: ", "1 step · 1 citation", "Verify before use"):
+        for said in ("Consider adding: ", "标准术语：", "1 step · 1 citation", "Verify before use"):
             assert said in done.stderr
         assert "Missing in this answer: Mechanism · Differential · Recommendation" in done.stderr
         assert "Prescriptions" not in done.stderr
@@ -471,7 +471,7 @@ def test_plain_mode_masks_pins_the_card_and_shows_what_the_model_was_given(gatew
     assert "王小明" not in done.stdout + done.stderr
     assert "[user]\n患者姓名：[姓名]，电话[电话]，65岁男性" in done.stderr
     first, _card, second = done.stderr.partition("Patient card: 姓名：[姓名]，eGFR 28")
-    assert "\n\nStandard terms: 心梗 = acute myocardial infarction" in first
+    assert "\n\n标准术语：心梗 = 急性心肌梗死" in first
     assert re.search(r"Patient card, sent with every question from now on: .*65岁.*肌酐 132 μmol/L", first)
     assert "[system]" in second
     assert "姓名：[姓名]，eGFR 28" in second.partition("[system]")[2]

@@ -106,7 +106,7 @@ async def test_a_burst_sends_what_stood_there_at_enter(opened, told):
         burst(it, "PCI前应如何抗栓？", "enter", "如果有活动性")
         turn = await it.until(lambda: it.last if it.last and not it.last.live else None)
         assert turn.question == "PCI前应如何抗栓？"
-        line = "Standard terms: PCI = percutaneous coronary intervention"  # what the model is given besides
+        line = "标准术语：PCI = 经皮冠状动脉介入治疗"  # what the model is given besides
         assert told.asked == [[f"PCI前应如何抗栓？\n\n{line}"]]
         assert it.chat.draft == "如果有活动性"
         burst(it, "ctrl+u", "你好吗测试", "enter", "ctrl+u")
