@@ -1,9 +1,9 @@
 """What the program puts around a question, as the demo model is to be taught it.
 
 Behind a question stands the line of standard terms, in the language of the question; behind the instructions the
-patient card; after an answer the turn that asks for its causal chain; over an answer the headings that the decoder forces.
-The real functions of the clinical layer make them, and besides there are made-up ones, so that a list that grows does
-not make the model forget.
+patient card; after an answer the turn that asks for its causal chain; over an answer the headings that the decoder
+forces. The real functions of the clinical layer make them, and besides there are made-up ones, so that a list that
+grows does not make the model forget.
 """
 
 from __future__ import annotations
