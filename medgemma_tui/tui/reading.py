@@ -82,7 +82,9 @@ class Reader:
 
     def warm_up(self) -> None:
         """Have the lists read, so that neither the first question nor the first reply waits for them."""
-        self._in_thread(What(_SAMPLE, "auto", ""), lambda _reading: None, _read_first)
+        # older than any draft: what was typed meanwhile counts, not the sample
+        self._waiting[0] = lambda _reading: None
+        self._link.read(0, lambda: _read_first(What(_SAMPLE, "auto", "")))
 
     def read(self, text: str, then: Callable[[Reading | None], None]) -> bool:
         """Read this text and go on with ``then``, now or when it is there; None: the lists cannot be used.
@@ -135,9 +137,7 @@ class Reader:
             return None
         return self._last
 
-    def _in_thread(
-        self, what: What, then: Callable[[Reading | None], None], work: Callable[[What], Reading] | None = None
-    ) -> None:
+    def _in_thread(self, what: What, then: Callable[[Reading | None], None]) -> None:
         self._ticket += 1
         self._waiting[self._ticket] = then
-        self._link.read(self._ticket, lambda: (work or read)(what))
+        self._link.read(self._ticket, lambda: read(what))

@@ -195,10 +195,8 @@ def test_gpu_states(snap_compare, state):
 # --- the composer's side ---
 
 NOTES = {
-    "zh": "65岁男性，血压1680/95，肌酐132μmol/L，体重70kg，服用利伐沙班15mg qd，既往房颤，"
-    "患者由家属陪同来诊，感冒怎么治？",
-    "en": "65-year-old man, BP 1680/95, creatinine 132 μmol/L, weight 70 kg, on rivaroxaban 15 mg qd, "
-    "known AF. How is a common cold treated?",
+    "zh": "65岁男性，血压1680/95，血糖7.8mmol/L，体重70kg，既往房颤，患者由家属陪同来诊，利伐沙班用多大剂量？",
+    "en": "65-year-old man, BP 1680/95, glucose 7.8 mmol/L, weight 70 kg, known AF. What dose of rivaroxaban?",
 }
 NAMED = {
     "zh": "患者姓名：张三，电话13912345678，65岁男性，突发胸痛2小时，如何处理？",
