@@ -57,6 +57,12 @@ class Settings(BaseSettings):
     keymap: dict[str, str] = {}
     """Key overrides, binding id to keys: ``{"trace.toggle" = "f2,ctrl+t"}``."""
 
+    # --- the lock ---
+    lock_after_s: Annotated[float, Field(ge=5, le=28800)] = 300.0
+    """Seconds without a key after which the screen locks. Where the site's file sets it, it can only be shortened."""
+    wipe_after_s: Annotated[float, Field(ge=5, le=28800)] = 900.0
+    """Seconds locked after which the conversation is wiped and the session ends. The same holds for the site's file."""
+
     # --- answers ---
     thinking: Literal["auto", "force", "skip"] = "auto"
     """Whether the model is made to reason before it answers."""
@@ -103,6 +109,26 @@ class Settings(BaseSettings):
     """Times the worker is restarted within ``restart_window_s`` before the gateway gives up and exits."""
     restart_window_s: Annotated[float, Field(gt=0)] = 600.0
     """Seconds over which restarts are counted."""
+    users_group: str = ""
+    """Members of this Unix group may ask. Empty: only the service's own user, root and, under ``socket_mode`` 0660, the
+    group that owns the socket."""
+    ops_group: str = ""
+    """Members of this group see processes, metrics and health; they need not be users."""
+    auditors_group: str = ""
+    """Members of this group read the audit log; they need not be users."""
+    queue_per_user: Annotated[int, Field(ge=1)] = 4
+    """Questions that one user may have waiting."""
+    parked_total_bytes: Annotated[int, Field(ge=1024)] = 64 * 1024 * 1024
+    """All parked conversations together, in bytes."""
+    audit_dir: Path | None = None
+    """Directory of the audit log. None: the service manager's log directory (LOGS_DIRECTORY), else the user's state
+    directory."""
+    audit_key: Path | None = None
+    """File of the audit log's key. None: ``audit.key`` beside the log's directory; made where it is missing."""
+    audit_retention_days: Annotated[float, Field(ge=180)] = 180.0
+    """Days that records are kept at least; older files are removed."""
+    audit_max_bytes: Annotated[int, Field(ge=64 * 1024)] = 16 * 1024 * 1024
+    """Size at which a new file of the log is begun."""
     telemetry_interval_s: Annotated[float, Field(ge=0.2, le=60)] = 1.0
     """Seconds between two samples of the GPU and the host."""
     session_ttl_s: Annotated[float, Field(gt=0)] = 1800.0

@@ -9,6 +9,16 @@ from medgemma_tui.protocol.base import (
     Reply,
     Wire,
 )
+from medgemma_tui.protocol.privacy import (
+    AuditHead,
+    EventBody,
+    Finding,
+    PrivacyReport,
+    ProcessName,
+    ProcessPrivacy,
+    ProcessSeal,
+    Verdict,
+)
 from medgemma_tui.protocol.replies import (
     AssistantMessage,
     ChatChunk,
@@ -56,6 +66,7 @@ from medgemma_tui.protocol.telemetry import (
 __all__ = [
     "MAX_BODY_BYTES",
     "AssistantMessage",
+    "AuditHead",
     "ChatChunk",
     "ChatCompletion",
     "ChatMessage",
@@ -66,6 +77,8 @@ __all__ = [
     "Delta",
     "ErrorBody",
     "ErrorInfo",
+    "EventBody",
+    "Finding",
     "GpuProcess",
     "GpuSample",
     "Health",
@@ -77,6 +90,10 @@ __all__ = [
     "ModelList",
     "NvmlErrorCode",
     "PrivacyFacts",
+    "PrivacyReport",
+    "ProcessName",
+    "ProcessPrivacy",
+    "ProcessSeal",
     "Progress",
     "PromptDetails",
     "Reply",
@@ -91,6 +108,7 @@ __all__ = [
     "TokenizeReply",
     "TokenizeRequest",
     "Usage",
+    "Verdict",
     "Wire",
     "error_body",
 ]

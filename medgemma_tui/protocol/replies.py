@@ -7,6 +7,7 @@ from typing import Literal
 from pydantic import Field, JsonValue, ValidationInfo, field_validator
 
 from medgemma_tui.protocol.base import Reply, null_is_default
+from medgemma_tui.protocol.privacy import AuditHead, ProcessSeal
 
 
 class PromptDetails(Reply):
@@ -165,7 +166,8 @@ class Health(Reply):
 
     ``percent`` is of the load. ``detail`` is a sentence in English for logs; the screen words ``reason`` itself.
     ``code`` narrows ``model_invalid`` (see ``model_dir.ModelDirError``; ``params`` holds its values as text) and
-    ``out_of_memory`` (``gpu_loading``, ``host_loading``).
+    ``out_of_memory`` (``gpu_loading``, ``host_loading``), and ``audit_full`` (an ``audit.errors.AuditCode``).
+    ``privacy`` is the worker's own, for the gateway; ``audit`` the gateway's log, for a health report to anchor.
     """
 
     status: Literal["ok", "not_ready"]
@@ -178,6 +180,8 @@ class Health(Reply):
     retry_in_s: float | None = None
     worker_pid: int | None = None
     model: ModelCard | None = None
+    privacy: ProcessSeal | None = None
+    audit: AuditHead | None = None
 
 
 class SessionReply(Reply):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Literal
 
 from medgemma_tui.protocol.base import Reply
+from medgemma_tui.protocol.privacy import ProcessSeal
 
 NvmlErrorCode = Literal[
     "starting",
@@ -108,11 +109,15 @@ class HostSample(Reply):
 
 
 class PrivacyFacts(Reply):
-    """What was measured about leaks: sockets other than Unix ones held open, by process. ``None``: not readable."""
+    """What was measured about leaks: sockets other than Unix ones held open, by process. ``None``: not readable.
+
+    ``gateway`` and ``worker``: what each could prove of itself; ``None``: not known.
+    """
 
     gateway_inet_sockets: int | None = None
     worker_inet_sockets: int | None = None
-    sealed: bool = False
+    gateway: ProcessSeal | None = None
+    worker: ProcessSeal | None = None
 
 
 class ServiceSample(Reply):

@@ -188,7 +188,10 @@ def _privacy(telemetry: Telemetry | None, own_sockets: int | None, link: Link) -
         (_("Network sockets of the screen"), _count(own_sockets)),
         (_("Network sockets of the gateway"), _count(facts.gateway_inet_sockets if facts else None)),
         (_("Network sockets of the worker"), _count(facts.worker_inet_sockets if facts else None)),
-        (_("Sealed by the kernel"), _yes_no(facts.sealed if facts else None)),
+        (
+            _("Sealed by the kernel"),
+            _yes_no(None if facts is None or facts.gateway is None else not facts.gateway.open),
+        ),
         (_("Conversation"), _("in memory only")),
     ]
 
