@@ -25,6 +25,7 @@ from medgemma_tui.protocol import (
     Health,
     ModelCard,
     ModelList,
+    PrivacyReport,
     SessionBody,
     SessionReply,
     Telemetry,
@@ -135,6 +136,12 @@ class Client:
             async for event in source.aiter_sse():
                 yield _parse(Telemetry, event.data)
 
+    async def privacy(self) -> PrivacyReport:
+        """What the gateway and its worker try and read in their processes. Takes seconds. Raises ServiceError."""
+        async with _mapped():
+            response = await self._http.get("/v1/privacy", timeout=_PRIVACY_S)
+        return _checked(PrivacyReport, response)
+
     async def park(self, body: SessionBody) -> None:
         """Keep a conversation in the gateway's memory. Raises ServiceError (413 when too large)."""
         async with _mapped():
@@ -169,6 +176,7 @@ class Client:
         return _checked(kind, response)
 
 
+_PRIVACY_S = 90.0
 _JSON = {"Content-Type": "application/json"}
 
 

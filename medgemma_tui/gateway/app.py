@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import json
 import logging
-import os
 import traceback
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
@@ -25,6 +24,7 @@ from medgemma_tui.gateway.board import Board, Signal
 from medgemma_tui.gateway.chat import Chat
 from medgemma_tui.gateway.metrics import Metrics
 from medgemma_tui.gateway.peers import Peer, PeerGate, Policy
+from medgemma_tui.gateway.privacy_report import Proof
 from medgemma_tui.gateway.sessions import Sessions
 from medgemma_tui.gateway.upstream import EngineLost, EngineUnreachable, Upstream, refusal
 from medgemma_tui.http_errors import ApiError, error_handler, error_response, read_body
@@ -75,6 +75,7 @@ class Application:
         self._metrics = Metrics(
             lambda: (self._board.health, self._admission.waiting, self._admission.active, len(self._sessions))
         )
+        self._proof = Proof(gateway.upstream, gateway.board, gateway.worker_pid, foreign=settings.uses_engine)
         self._sampler = Sampler(settings.telemetry_interval_s, worker_pid=gateway.worker_pid, extra=self._sample)
         chat = Chat(self._admission, gateway.board, gateway.signal, gateway.upstream, self._metrics)
         routes = [
@@ -85,6 +86,7 @@ class Application:
             Route("/health", self._health, methods=["GET"]),
             Route("/metrics", self._page, methods=["GET"]),
             Route("/v1/telemetry", self._telemetry, methods=["GET"]),
+            Route("/v1/privacy", self._privacy, methods=["GET"]),
             Route("/v1/session", self._session, methods=["PUT", "GET", "DELETE"]),
         ]
         handlers = {ApiError: error_handler, HTTPException: _routing_error}
@@ -146,6 +148,9 @@ class Application:
 
         return StreamingResponse(events(), media_type="text/event-stream", headers={"Cache-Control": "no-store"})
 
+    async def _privacy(self, _request: Request) -> Response:
+        return _json(await self._proof.report())
+
     async def _session(self, request: Request) -> Response:
         calls = {"PUT": self._put_session, "DELETE": self._delete_session}
         return await calls.get(request.method, self._get_session)(request)
@@ -188,11 +193,7 @@ class Application:
             worker_rss=None if pid is None else host.rss(pid),
             tokens_per_second=self._metrics.last_speed,
         )
-        privacy = PrivacyFacts(
-            gateway_inet_sockets=host.inet_sockets(os.getpid()),
-            worker_inet_sockets=None if pid is None else host.inet_sockets(pid),
-        )
-        return service, privacy
+        return service, self._proof.facts()
 
 
 class Quiet:

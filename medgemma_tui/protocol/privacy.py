@@ -47,6 +47,8 @@ class PrivacyReport(Reply):
 
     processes: list[ProcessPrivacy] = []
     missing: list[ProcessName] = []
+    foreign_engine: bool = False
+    """True where another program answers in the worker's place: it is missing, because it is not ours to seal."""
     shut: bool = False
     """True where everything is: no ``open``, no ``warning``, no ``unknown``, nobody missing."""
 
@@ -58,6 +60,8 @@ class ProcessSeal(Reply):
     open: list[str] = []
     warnings: list[str] = []
     absent: list[str] = []
+    codes: dict[str, str] = {}
+    """Of those ids, the codes: why, where there is something narrower to say."""
 
 
 class AuditHead(Reply):

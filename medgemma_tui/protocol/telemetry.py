@@ -118,6 +118,8 @@ class PrivacyFacts(Reply):
     worker_inet_sockets: int | None = None
     gateway: ProcessSeal | None = None
     worker: ProcessSeal | None = None
+    foreign_engine: bool = False
+    """True where another program answers in the worker's place: it is not ours to seal."""
 
 
 class ServiceSample(Reply):

@@ -48,6 +48,7 @@ def make_app(service: Service) -> Starlette:
             Route("/tokenize", calls.tokenize, methods=["POST"]),
             Route("/v1/models", calls.models),
             Route("/health", calls.health),
+            Route("/v1/privacy", calls.privacy),
             Route("/v1/session", calls.forget, methods=["DELETE"]),
         ],
         exception_handlers={ApiError: error_handler},
@@ -71,6 +72,10 @@ class _Calls:
     async def health(self, _request: Request) -> Response:
         health = self._service.health()
         return _json(health.model_dump_json(exclude_none=True), 200 if health.status == "ok" else 503)
+
+    async def privacy(self, _request: Request) -> Response:
+        whole = await asyncio.to_thread(self._service.watch.probe)
+        return _json(whole.model_dump_json())
 
     async def forget(self, request: Request) -> Response:
         if self._service.ready is not None:

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, ParamSpec, TypeVar
 
 from medgemma_tui.http_errors import ApiError, prompt_too_long
+from medgemma_tui.privacy.watch import Watch
 from medgemma_tui.protocol import (
     ChatMessage,
     ChatRequest,
@@ -68,6 +69,7 @@ class Service:
     params: dict[str, str] = field(default_factory=dict)
     words: Words | None = None
     ready: Ready | None = None
+    watch: Watch = field(default_factory=lambda: Watch("worker"))
     _huge: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(1))
 
     # -- how the loading goes --------------------------------------------------------------------------------
@@ -104,6 +106,7 @@ class Service:
             params=self.params,
             worker_pid=os.getpid(),
             model=self.ready.card if self.ready else None,
+            privacy=self.watch.latest(),
         )
 
     def not_ready(self) -> ApiError:
