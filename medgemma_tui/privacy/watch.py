@@ -27,10 +27,10 @@ def _try_quickly(process: ProcessName) -> ProcessPrivacy:
     return probes.probe(process, quick=True)
 
 
-def _view() -> Sequence[Finding]:
+def _view(process: ProcessName) -> Sequence[Finding]:
     from medgemma_tui.privacy import kernel
 
-    return kernel.view()
+    return kernel.view(process)
 
 
 class Watch:
@@ -45,7 +45,7 @@ class Watch:
         *,
         try_all: Callable[[ProcessName], ProcessPrivacy] = _try_all,
         try_quickly: Callable[[ProcessName], ProcessPrivacy] = _try_quickly,
-        view: Callable[[], Sequence[Finding]] = _view,
+        view: Callable[[ProcessName], Sequence[Finding]] = _view,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.process = process
@@ -95,7 +95,7 @@ class Watch:
     def _shortened(self) -> ProcessSeal:
         from medgemma_tui.privacy import kernel
 
-        return kernel.short([*self._view(), *(self._tried or ())])
+        return kernel.short([*self._view(self.process), *(self._tried or ())])
 
     def _is_old(self) -> bool:
         return self._read_at is None or self._clock() - self._read_at >= self._fresh_s
