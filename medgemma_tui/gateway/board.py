@@ -6,6 +6,7 @@ import asyncio
 import time
 from collections.abc import Callable
 
+from medgemma_tui.audit.errors import AuditError
 from medgemma_tui.http_errors import ApiError
 from medgemma_tui.protocol import Health, HealthReason
 
@@ -16,7 +17,7 @@ _SENTENCES: dict[HealthReason, str] = {
     "out_of_memory": "the model process ran out of memory and is being restarted",
     "model_invalid": "the model cannot be loaded",
     "failed": "the model could not be kept running",
-    "audit_full": "the audit log cannot take another record",
+    "audit_full": "the audit log cannot be written",
 }
 
 
@@ -37,7 +38,10 @@ class Signal:
 
 
 class Board:
-    """The engine's health as last told by who watches it."""
+    """The engine's health as last told by who watches it, and whether the audit log can be written.
+
+    A ready engine takes no question while the log cannot be: then the health's reason is ``audit_full``.
+    """
 
     def __init__(self, signal: Signal, clock: Callable[[], float] = time.monotonic) -> None:
         self._signal = signal
@@ -45,19 +49,32 @@ class Board:
         self._health = Health(status="not_ready", reason="starting")
         self._retry_at: float | None = None
         self._final = False
+        self._unwritable: AuditError | None = None
 
     @property
     def health(self) -> Health:
         """The health now, with the seconds left until a restart."""
+        if self._unwritable is not None and self._health.status == "ok":
+            problem = self._unwritable
+            held = {
+                "status": "not_ready", "reason": "audit_full", "detail": f"{_SENTENCES['audit_full']}: {problem}",
+                "code": problem.code, "params": {"path": problem.path},
+            }  # fmt: skip
+            return self._health.model_copy(update=held)
         if self._retry_at is None:
             return self._health
         left = max(0.0, self._retry_at - self._clock())
         return self._health.model_copy(update={"retry_in_s": round(left, 2)})
 
     @property
+    def engine(self) -> Health:
+        """The engine's own health, whatever the audit log's."""
+        return self._health
+
+    @property
     def ready(self) -> bool:
         """True while questions can be answered."""
-        return self._health.status == "ok"
+        return self._health.status == "ok" and self._unwritable is None
 
     @property
     def final(self) -> bool:
@@ -71,6 +88,12 @@ class Board:
         self._health, self._final = health, final
         self._retry_at = None if retry_in_s is None else self._clock() + retry_in_s
         if changed:
+            self._signal.fire()
+
+    def hold(self, problem: AuditError | None) -> None:
+        """Take no question, because the audit log cannot be written; None: it can."""
+        before, self._unwritable = self._unwritable, problem
+        if (before and (before.code, before.path)) != (problem and (problem.code, problem.path)):
             self._signal.fire()
 
     def refusal(self) -> ApiError:

@@ -30,7 +30,7 @@ class EngineWatch:
         """Watch until cancelled."""
         while True:
             health = await self._ask()
-            if health.status != self._board.health.status:
+            if health.status != self._board.engine.status:
                 log.info("the engine is %s", "ready" if health.status == "ok" else f"not ready: {health.detail}")
             self._board.put(health)
             await asyncio.sleep(_POLL_S)

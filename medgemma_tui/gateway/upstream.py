@@ -69,10 +69,18 @@ class Event:
 
     data: bytes
     usage: Usage | None = None
-    has_text: bool = False
+    reasoning: str = ""
+    content: str = ""
+    finish: str = ""
+    """The engine's own word for the reply's end."""
     only_usage: bool = False
     only_progress: bool = False
     error: ErrorInfo | None = None
+
+    @property
+    def has_text(self) -> bool:
+        """Whether it adds to the reply."""
+        return bool(self.content or self.reasoning)
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,10 +146,18 @@ class Upstream:
             body = _Body.model_validate_json(data)
         except ValidationError:
             raise EngineLost("an event that is not valid") from None
+        reasoning = content = finish = ""
+        for choice in body.choices:  # one, but for engines that ignore what they are asked
+            part = choice.part
+            reasoning += part.reasoning or part.reasoning_content or ""
+            content += part.content or ""
+            finish = choice.finish_reason or finish
         return Event(
             data=self._even_out(data, body) if self._foreign else data,
             usage=body.usage,
-            has_text=any(c.part.content or c.part.reasoning or c.part.reasoning_content for c in body.choices),
+            reasoning=reasoning,
+            content=content,
+            finish=finish,
             only_usage=not body.choices and body.usage is not None,
             only_progress=not body.choices and body.progress is not None,
             error=body.error,
