@@ -20,7 +20,7 @@ from textual.timer import Timer
 from medgemma_tui import i18n, problems
 from medgemma_tui.clinical.budget import BudgetPlan
 from medgemma_tui.i18n import _
-from medgemma_tui.protocol import Telemetry
+from medgemma_tui.protocol import ProcessSeal, Telemetry
 from medgemma_tui.safetext import clean, clean_line
 from medgemma_tui.settings import Settings
 from medgemma_tui.tui import crash, messages, profile, statements, themes
@@ -70,6 +70,7 @@ class MedgemmaApp(App[None]):
         self.telemetry: Telemetry | None = None
         self._heard_at = 0.0  # when it arrived
         self.own_sockets: int | None = None
+        self.own_seal: ProcessSeal | None = None
         self.chat = ChatScreen(settings, console, self._offers)
         self.controller = Controller(settings, i18n.language(), self.wire, self.chat)
         self.controller.demo = started_demo
@@ -177,7 +178,9 @@ class MedgemmaApp(App[None]):
         """A second went by."""
         before = self.telemetry.service.worker_pid if self.telemetry is not None else None
         self.telemetry, self.own_sockets, self._heard_at = message.telemetry, message.own_sockets, monotonic()
-        if message.telemetry.service.worker_pid != before:
+        self.own_seal = message.own_seal
+        known = self.state.health.reason == "ready" if self.state.health is not None else None
+        if message.telemetry.service.worker_pid != before or message.telemetry.service.ready not in (known, None):
             self.wire.check_health()
         self._show_state()
 
@@ -256,7 +259,7 @@ class MedgemmaApp(App[None]):
         state, telemetry = self.state, self.telemetry
         age = self.age_s
         gpu = statements.gpu(telemetry, state, age)
-        privacy = statements.privacy(telemetry, self.own_sockets, state, age)
+        privacy = statements.privacy(telemetry, self.own_sockets, state, age, self.own_seal)
         self.chat.show_status(gpu, statements.model(state), privacy)
         shown = telemetry if state.connected else None
         self.chat.show_telemetry(shown, gpu.text, statements.device(state), age)

@@ -77,7 +77,7 @@ class Screen(MedgemmaApp):
 
     def _system_text(self) -> str:
         socket = str(self.wire.socket or "")
-        return system_text(self.telemetry, self.own_sockets, self.state, socket, self.plan, self.age_s)
+        return system_text(self.telemetry, self.own_sockets, self.state, socket, self.plan, self.age_s, self.own_seal)
 
     def _show_state(self) -> None:
         super()._show_state()

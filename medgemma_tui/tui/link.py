@@ -15,6 +15,7 @@ from textual.message import Message
 
 from medgemma_tui.exits import ExitCode
 from medgemma_tui.launch import STARTING_GRACE_S
+from medgemma_tui.privacy.watch import Watch
 from medgemma_tui.protocol import (
     ChatChunk,
     ChatRequest,
@@ -121,6 +122,7 @@ class Link:
         self._count_wanted = asyncio.Event()
         self._count: tuple[int, TokenizeRequest, bool] | None = None
         self._restarts = 0
+        self._own = Watch("screen")
         self._given_up: ErrorInfo | None = None  # why nothing more is tried
 
     # --- life ---
@@ -202,7 +204,7 @@ class Link:
                         backoff = FIRST_BACKOFF_S
                         self._post(messages.Connected())
                         self._health_wanted.set()
-                    self._post(messages.TelemetryArrived(telemetry, own_network_sockets()))
+                    self._post(messages.TelemetryArrived(telemetry, own_network_sockets(), self._own.latest()))
             except ServiceError as failure:
                 error = failure.info
             except StopAsyncIteration:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from textual.message import Message
 
-from medgemma_tui.protocol import ChatChunk, ErrorInfo, Health, ModelCard, Telemetry, TokenizeReply
+from medgemma_tui.protocol import ChatChunk, ErrorInfo, Health, ModelCard, ProcessSeal, Telemetry, TokenizeReply
 
 if TYPE_CHECKING:
     from medgemma_tui.tui.reading import Reading
@@ -35,11 +35,14 @@ class HealthArrived(Message):
 
 
 class TelemetryArrived(Message):
-    """One sample. ``own_sockets``: network sockets this process holds, None where it cannot be read."""
+    """One sample. ``own_sockets``: network sockets this process holds, None where it cannot be read; ``own_seal``: what
+    it can prove of itself, None before that was tried.
+    """
 
-    def __init__(self, telemetry: Telemetry, own_sockets: int | None) -> None:
+    def __init__(self, telemetry: Telemetry, own_sockets: int | None, own_seal: ProcessSeal | None = None) -> None:
         self.telemetry = telemetry
         self.own_sockets = own_sockets
+        self.own_seal = own_seal
         super().__init__()
 
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from medgemma_tui import problems
+from medgemma_tui import privacy_words, problems
 from medgemma_tui.i18n import _
-from medgemma_tui.protocol import GpuSample, Health, ModelCard, Telemetry
+from medgemma_tui.protocol import GpuSample, Health, ModelCard, ProcessName, ProcessSeal, Telemetry
 from medgemma_tui.safetext import clean_line
 from medgemma_tui.tui.widgets.gpu_words import THROTTLES, no_card, nvml_reason
 from medgemma_tui.tui.widgets.status_bar import Level, Statement
@@ -133,6 +133,8 @@ def _model_state(link: Link, *, named: bool) -> tuple[str, str, Level]:
         return _("starting"), _("starting"), "warn"
     if health.reason == "worker_lost":
         return _("stopped, being restarted"), _("stopped"), "bad"
+    if health.reason == "audit_full":  # the model is there; the banner says why it may not answer
+        return _("loaded, but the audit log cannot be written"), _("audit log"), "bad"
     return _("not loaded: {reason}").format(reason=short_reason(health)), _("not loaded"), "bad"
 
 
@@ -142,28 +144,44 @@ def short_reason(health: Health) -> str:
         "out_of_memory": _("out of GPU memory"),
         "model_invalid": _("model directory unusable"),
         "failed": _("it kept failing"),
-        "audit_full": _("the audit log is full"),
     }.get(health.reason, problems.health_sentence(health))
 
 
-def privacy(telemetry: Telemetry | None, own_sockets: int | None, link: Link, age_s: float = 0.0) -> Statement:
-    """Network sockets held by screen, gateway and worker, as measured in each, ``age_s`` ago."""
+def privacy(
+    telemetry: Telemetry | None,
+    own_sockets: int | None,
+    link: Link,
+    age_s: float = 0.0,
+    own_seal: ProcessSeal | None = None,
+) -> Statement:
+    """What screen, gateway and worker could prove shut, and the network sockets each holds, measured ``age_s`` ago."""
     if telemetry is None or not link.connected:
         return Statement(_("unknown, the service does not answer"), "unknown")
     if age_s > STALE_AFTER_S:
         return Statement(_("unknown, last counted {age} s ago").format(age=f"{age_s:.0f}"), "unknown")
     facts = telemetry.privacy
-    parts = [own_sockets, facts.gateway_inet_sockets]
-    names = _("screen, gateway")
+    sockets: dict[ProcessName, int | None] = {"screen": own_sockets, "gateway": facts.gateway_inet_sockets}
+    seals: dict[ProcessName, ProcessSeal | None] = {"screen": own_seal, "gateway": facts.gateway}
     if telemetry.service.worker_pid is not None:
-        parts.append(facts.worker_inet_sockets)
-        names = _("screen, gateway, worker")
-    known = [part for part in parts if part is not None]
-    total = sum(known)
+        sockets["worker"], seals["worker"] = facts.worker_inet_sockets, facts.worker
+    names = privacy_words.processes(list(sockets))
+    known = {name: seal for name, seal in seals.items() if seal is not None}
+    total = sum(count for count in sockets.values() if count is not None)
     if total:
         text = _("{total} network sockets open ({names})").format(total=total, names=names)
         return Statement(text, "bad", short=_("{total} sockets").format(total=total))
-    if len(known) < len(parts):
+    for found in privacy_words.noted(known, "open"):
+        text = _("not sealed · {where}: {reason}").format(where=found.where, reason=privacy_words.brief(found.id))
+        return Statement(text, "bad", short=_("not sealed"))
+    if None in sockets.values() or None in seals.values():
         return Statement(_("unknown, not every process could be measured"), "unknown")
-    text = _("local-only · 0 network sockets ({names})").format(names=names)
-    return Statement(text, "ok", short=_("local-only"))
+    if facts.foreign_engine:
+        text = _("sealed here · the engine is another program's, not ours to seal ({names})").format(names=names)
+        return Statement(text, "warn", short=_("engine not ours"))
+    for found in privacy_words.noted(known, "warnings"):
+        text = _("sealed, but {reason} · 0 network sockets ({names})").format(
+            reason=privacy_words.brief(found.id), names=names
+        )
+        return Statement(text, "warn", short=_("sealed, but F3"))
+    text = _("sealed · local-only: 0 network sockets ({names})").format(names=names)
+    return Statement(text, "ok", short=_("local-only, sealed"))

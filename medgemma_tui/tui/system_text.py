@@ -2,10 +2,18 @@
 
 from __future__ import annotations
 
-from medgemma_tui import i18n, problems
+from medgemma_tui import i18n, privacy_words, problems
 from medgemma_tui.clinical.budget import BudgetPlan
 from medgemma_tui.i18n import _
-from medgemma_tui.protocol import GpuProcess, GpuSample, MigInstance, Telemetry
+from medgemma_tui.protocol import (
+    GpuProcess,
+    GpuSample,
+    MigInstance,
+    PrivacyFacts,
+    ProcessName,
+    ProcessSeal,
+    Telemetry,
+)
 from medgemma_tui.safetext import clean_line
 from medgemma_tui.tui.statements import STALE_AFTER_S, Link
 from medgemma_tui.tui.widgets.budget_meter import segments
@@ -21,6 +29,7 @@ def system_text(
     socket: str,
     plan: BudgetPlan,
     age_s: float = 0.0,
+    own_seal: ProcessSeal | None = None,
 ) -> str:
     """GPU by GPU, then host, service, model, context, privacy. ``age_s``: how long ago the figures arrived."""
     sections: list[tuple[str, list[Row]]] = []
@@ -40,7 +49,7 @@ def system_text(
     sections.append((_("Service"), _service(telemetry, link, socket)))
     sections.append((_("Model"), _model(link)))
     sections.append((_("Context"), _context(plan)))
-    sections.append((_("Privacy"), _privacy(telemetry, own_sockets, link)))
+    sections.append((_("Privacy"), _privacy(telemetry, own_sockets, own_seal, link)))
     row = "  " + _("{name}: {value}")
     return i18n.own(
         "\n\n".join(
@@ -182,18 +191,42 @@ def _context(plan: BudgetPlan) -> list[Row]:
     return rows
 
 
-def _privacy(telemetry: Telemetry | None, own_sockets: int | None, link: Link) -> list[Row]:
-    facts = telemetry.privacy if telemetry is not None and link.connected else None
-    return [
-        (_("Network sockets of the screen"), _count(own_sockets)),
-        (_("Network sockets of the gateway"), _count(facts.gateway_inet_sockets if facts else None)),
-        (_("Network sockets of the worker"), _count(facts.worker_inet_sockets if facts else None)),
-        (
-            _("Sealed by the kernel"),
-            _yes_no(None if facts is None or facts.gateway is None else not facts.gateway.open),
-        ),
-        (_("Conversation"), _("in memory only")),
+def _privacy(
+    telemetry: Telemetry | None, own_sockets: int | None, own_seal: ProcessSeal | None, link: Link
+) -> list[Row]:
+    """One row a process, then what is not shut, and what is not to be had here while the rest holds."""
+    facts = telemetry.privacy if telemetry is not None and link.connected else PrivacyFacts()
+    seals: dict[ProcessName, ProcessSeal | None] = {
+        "screen": own_seal, "gateway": facts.gateway, "worker": facts.worker
+    }  # fmt: skip
+    rows = [
+        (_("Screen"), _sealed(own_seal, own_sockets)),
+        (_("Gateway"), _sealed(facts.gateway, facts.gateway_inet_sockets)),
+        (_("Worker"), _sealed(facts.worker, facts.worker_inet_sockets)),
     ]
+    if facts.foreign_engine:
+        rows[-1] = (_("Worker"), privacy_words.foreign_engine())
+    known = {name: seal for name, seal in seals.items() if seal is not None}
+    titles: dict[privacy_words.Level, str] = {
+        "open": _("Not shut ({where})"),
+        "warnings": _("Warning ({where})"),
+        "absent": _("Not to be had here ({where})"),
+    }
+    for level, title in titles.items():
+        for found in privacy_words.noted(known, level):
+            rows.append((title.format(where=found.where), privacy_words.reason(found.id, found.code)))
+    return [*rows, (_("Conversation"), _("in memory only"))]
+
+
+def _sealed(seal: ProcessSeal | None, sockets: int | None) -> str:
+    """How one process stands, in a line."""
+    if seal is None:
+        state = _("n/a")
+    elif seal.open:
+        state = _("not sealed")
+    else:
+        state = _("sealed, with a warning") if seal.warnings else _("sealed")
+    return _("{state} · network sockets: {count}").format(state=state, count=_count(sockets))
 
 
 def _text(value: str | None) -> str:
