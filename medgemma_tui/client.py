@@ -22,6 +22,7 @@ from medgemma_tui.protocol import (
     ChatRequest,
     ErrorBody,
     ErrorInfo,
+    EventBody,
     Health,
     ModelCard,
     ModelList,
@@ -164,6 +165,15 @@ class Client:
     async def leave(self) -> None:
         """Drop what the engine keeps of this client's conversation. A parked one stays: it is there to come back to."""
         await self._delete("/v1/session?parked=keep")
+
+    async def note(self, event: EventBody) -> None:
+        """Report what only this side knows, for the audit log: a login, a lock, a guard. Raises ServiceError.
+
+        The first is ``login``; a screen whose telemetry stream ends without a ``logout`` is recorded as lost.
+        """
+        async with _mapped():
+            response = await self._http.post("/v1/events", content=_body(event), headers=_JSON)
+        await _raise_for_status(response)
 
     async def _delete(self, path: str) -> None:
         async with _mapped():

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import defaultdict
 
 from medgemma_tui.exits import ExitCode
-from medgemma_tui.i18n import N_, _
+from medgemma_tui.i18n import N_, _, language
 from medgemma_tui.protocol import ErrorInfo, Health, Progress
 from medgemma_tui.safetext import clean_line
 
@@ -100,6 +100,25 @@ _MEMORY = {  # by the code beside ``out_of_memory``
     ),
 }
 
+_AUDIT = {  # by the code beside ``audit_full``: why, and what the box's staff do
+    "disk_full": (N_("the disk is full"), N_("free space for {path}.")),
+    "read_only": (N_("its file system is read-only"), N_("look at the disk, and mount it for writing: {path}.")),
+    "io_error": (N_("the disk reports errors"), N_("look at the disk that holds {path}.")),
+    "no_permission": (N_("no permission to write"), N_("let the service's user write to {path}.")),
+    "no_directory": (N_("its directory is not there"), N_("make {path}, for the service's user to write to.")),
+    "no_key": (N_("its key is not there"), N_("put back the key {path}.")),
+    "key_readable": (
+        N_("others may read its key"),
+        N_("if somebody has read it, keep the log and begin a new one; else make {path} 0400."),
+    ),
+    "bad_key": (N_("its key is damaged"), N_("put back the key {path}.")),
+    "wrong_key": (N_("it was written with another key"), N_("put back the key of the log {path}.")),
+    "broken_chain": (
+        N_("its last records were altered or are missing"),
+        N_("run medgemma-tui audit verify, and keep {path} as it is."),
+    ),
+}
+
 _FINISHES = {
     "length": N_("The answer reached its length limit and may be incomplete."),
     "cancelled": N_("Stopped by you; the answer is incomplete."),
@@ -118,6 +137,8 @@ def sentence(error: ErrorInfo) -> str:
     if error.type == "not_started":
         return _("The service on this box could not be started: {detail}").format(detail=clean_line(error.message))
     params = error.params or {}
+    if error.type == "audit_full":
+        return audit_sentence(str(error.code), params)
     known = _known(error.type, error.code)
     if error.code == "context_length_exceeded" and "limit" in params:
         known = next((_TOO_LONG[name] for name in _TOO_LONG if name in params), known)
@@ -139,8 +160,26 @@ def health_sentence(health: Health) -> str:
         return model_sentence(health.code, health.params) or clean_line(health.detail)
     if health.reason == "worker_lost":
         return _("The model process stopped; it is being restarted.")
+    if health.reason == "audit_full":
+        return audit_sentence(health.code, health.params)
     known = _known(health.reason, health.code)
     return _(known) if known else clean_line(health.detail)
+
+
+def audit_sentence(code: str, params: dict[str, str]) -> str:
+    """Why no question is taken although the model is there: a question must be on record before it is answered."""
+    why, help_ = _AUDIT.get(code, ("", ""))
+    parts = [
+        _("No question is taken: the audit log cannot be written ({reason}).").format(reason=_(why))
+        if why
+        else _("No question is taken: the audit log cannot be written."),
+        _("Running answers finish; your draft is kept."),
+    ]
+    if help_ and params.get("path"):
+        parts.append(_("The box's staff: {help}").format(help=_filled(help_, params)))
+    else:
+        parts.append(_("The box's staff should look at the service's log."))
+    return ("" if language() == "zh" else " ").join(parts)
 
 
 def _known(reason: str, code: str | int | None) -> str | None:
@@ -188,6 +227,8 @@ def progress_sentence(progress: Progress) -> str:
         return _("waiting: the model is loading, {percent} %").format(percent=percent)
     if progress.phase == "prefill":
         return _("reading the prompt, {percent} %").format(percent=percent)
+    if progress.phase == "audit":
+        return _("waiting: the audit log cannot be written")
     return _("waiting: {position} in the queue").format(position=progress.position or 1)
 
 

@@ -94,6 +94,8 @@ class Admission:
             position = self.position(ticket)
             if self._board.ready:
                 progress = Progress(phase="queued", position=position)
+            elif health.reason == "audit_full":
+                progress = Progress(phase="audit", position=position)
             else:
                 progress = Progress(phase="loading", position=position, percent=health.percent)
             if progress == told:

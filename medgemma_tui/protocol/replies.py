@@ -69,9 +69,9 @@ class ChunkChoice(Reply):
 
 
 class Progress(Reply):
-    """What a reply is waiting for. ``percent`` is of the load or of the prefill."""
+    """What a reply waits for (``audit``: that the log can be written). ``percent`` is of the load or of the prefill."""
 
-    phase: Literal["queued", "loading", "prefill"]
+    phase: Literal["queued", "loading", "prefill", "audit"]
     position: int | None = None
     percent: float | None = None
 

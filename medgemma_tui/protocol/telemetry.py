@@ -123,7 +123,7 @@ class PrivacyFacts(Reply):
 
 
 class ServiceSample(Reply):
-    """The gateway's own figures. ``tokens_per_second`` is of the reply that ended last."""
+    """The gateway's own figures. ``tokens_per_second`` is of the reply that ended last; ``ready`` is as in health."""
 
     queued: int = 0
     active: int = 0
@@ -131,6 +131,7 @@ class ServiceSample(Reply):
     worker_pid: int | None = None
     worker_rss: int | None = None
     tokens_per_second: float | None = None
+    ready: bool | None = None
 
 
 class Telemetry(Reply):
