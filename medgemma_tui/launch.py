@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 STARTING_GRACE_S = 30.0
 """Seconds that a private gateway may take until its socket answers."""
 _LAST_WORDS_S = 1.0
-_OWN = ("HOME", "USER", "LOGNAME", "XDG_RUNTIME_DIR", "XDG_CONFIG_HOME", "VIRTUAL_ENV")
+_OWN = ("HOME", "USER", "LOGNAME", "XDG_RUNTIME_DIR", "XDG_CONFIG_HOME", "XDG_STATE_HOME", "VIRTUAL_ENV")
 
 
 def gateway_environment() -> dict[str, str]:

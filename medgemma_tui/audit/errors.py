@@ -2,12 +2,26 @@
 
 from __future__ import annotations
 
-from typing import Literal
+import errno
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Final, Literal
 
 AuditCode = Literal[
     "disk_full", "read_only", "io_error", "no_permission", "no_directory", "no_key", "key_readable", "bad_key",
     "wrong_key", "broken_chain",
 ]  # fmt: skip
+
+_CODES: Final[Mapping[int, AuditCode]] = {
+    errno.ENOSPC: "disk_full",
+    errno.EDQUOT: "disk_full",
+    errno.EFBIG: "disk_full",
+    errno.EROFS: "read_only",
+    errno.EACCES: "no_permission",
+    errno.EPERM: "no_permission",
+    errno.ENOENT: "no_directory",
+    errno.ENOTDIR: "no_directory",
+}
 
 
 class AuditError(Exception):
@@ -17,3 +31,8 @@ class AuditError(Exception):
         self.code: AuditCode = code
         self.path = path
         super().__init__(message)
+
+
+def for_os_error(error: OSError, path: Path, what: str) -> AuditError:
+    """The AuditError for an OSError: ``what`` ("the audit log cannot be written") and the system's reason."""
+    return AuditError(_CODES.get(error.errno or 0, "io_error"), str(path), f"{what}: {error.strerror or 'I/O error'}")
