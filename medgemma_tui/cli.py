@@ -36,8 +36,10 @@ def run() -> int:
 
     A settings error is told in plain lines, an output that cannot be written in one.
     """
+    from medgemma_tui import crash
     from medgemma_tui.process_limits import no_core_dumps
 
+    crash.install()
     no_core_dumps()
 
     for stream in (sys.stdin, sys.stdout):

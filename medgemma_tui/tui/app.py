@@ -6,6 +6,7 @@ import asyncio
 import signal
 import socket
 import sys
+import threading
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path, PurePath
@@ -17,13 +18,13 @@ from textual.app import App
 from textual.binding import Binding, BindingType
 from textual.timer import Timer
 
-from medgemma_tui import i18n, problems
+from medgemma_tui import crash, i18n, problems
 from medgemma_tui.clinical.budget import BudgetPlan
 from medgemma_tui.i18n import _
 from medgemma_tui.protocol import ProcessSeal, Telemetry
 from medgemma_tui.safetext import clean, clean_line
 from medgemma_tui.settings import Settings
-from medgemma_tui.tui import crash, messages, profile, statements, themes
+from medgemma_tui.tui import messages, profile, statements, themes
 from medgemma_tui.tui.controller import Controller
 from medgemma_tui.tui.driver import SafeDriver
 from medgemma_tui.tui.link import ExistingGateway, Gateway, Link, Service, connect
@@ -94,6 +95,9 @@ class MedgemmaApp(App[None]):
         """Show the chat at once; reach the gateway after the first frame."""
         for number in SIGNALS if not self.is_headless else ():
             asyncio.get_running_loop().add_signal_handler(number, self._on_signal, number)
+        crash.watch(asyncio.get_running_loop())
+        if not self.is_headless:
+            threading.excepthook = self._thread_failed
         await self.push_screen(self.chat)
         self.chat.welcome.show(self.state.demo)
         self.chat.offer()
@@ -113,6 +117,11 @@ class MedgemmaApp(App[None]):
 
     def _on_signal(self, number: int) -> None:
         self.exit(return_code=128 + number)
+
+    def _thread_failed(self, arguments: threading.ExceptHookArgs) -> None:
+        """A thread of ours or of Textual's has died, perhaps the one that reads the keys: the screen cannot go on."""
+        if isinstance(arguments.exc_value, Exception):
+            self.post_message(messages.Broken(arguments.exc_value))
 
     def _handle_exception(self, error: Exception) -> None:
         self._return_code = 1

@@ -2,7 +2,7 @@
 
 Textual's own input thread lets an ESC inside a bracketed paste end the paste early and turns what follows into key
 presses (a pasted Enter would send), dies on bytes that are not UTF-8, reads Alt+Enter as Enter, and spins when the
-terminal goes away. Each is put right here.
+terminal goes away. Each is put right here. What is pasted or typed is made safe (``safetext``) before anybody sees it.
 """
 
 from __future__ import annotations
@@ -16,6 +16,9 @@ from typing import TYPE_CHECKING, TextIO, cast
 from textual import events
 from textual._xterm_parser import XTermParser
 from textual.drivers.linux_driver import LinuxDriver
+from textual.message import Message
+
+from medgemma_tui.safetext import clean
 
 if TYPE_CHECKING:
     from textual.app import App
@@ -132,7 +135,7 @@ class SafeDriver(LinuxDriver):
                     return
                 for is_paste, text in splitter.feed(decode(data)):
                     if is_paste:
-                        self.process_message(events.Paste(text))
+                        self.process_message(events.Paste(clean(text)))
                     else:
                         self._keys(parser, text)
                 self._tick(parser)
@@ -146,8 +149,14 @@ class SafeDriver(LinuxDriver):
             self.process_message(events.Key(_NEWLINE_KEYS[text], None))
             return
         for event in parser.feed(text):
-            self.process_message(event)
+            self._pass_on(event)
 
     def _tick(self, parser: XTermParser) -> None:
         for event in parser.tick():
-            self.process_message(event)
+            self._pass_on(event)
+
+    def _pass_on(self, event: Message) -> None:
+        """What is typed passes the boundary as a paste does, wherever it goes: one without bracketing comes as keys."""
+        if isinstance(event, events.Key) and event.is_printable and not clean(event.character or "x"):
+            return
+        self.process_message(event)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import os
 
-from medgemma_tui import launch, problems
+from medgemma_tui import crash, launch, problems
 from medgemma_tui.settings import Settings, SettingsError
-from medgemma_tui.tui import crash, keymap, profile
+from medgemma_tui.tui import keymap, profile
 from medgemma_tui.tui.commands import Screen
 from medgemma_tui.tui.link import ExistingGateway, Gateway
 
@@ -19,12 +19,12 @@ def run(settings: Settings) -> int:
     unknown = keymap.unknown_ids(settings.keymap)
     if unknown:
         raise SettingsError("keymap", [f"keymap.{name}: no such command" for name in unknown])
-    crash.install()
     existing = launch.service_socket(settings)
     gateway: Gateway = ExistingGateway(existing) if existing is not None else launch.PrivateGateway(settings)
     app = Screen(settings, gateway, profile.choose(settings.profile, os.environ, settings.theme))
     try:
-        app.run()
+        with crash.held():
+            app.run()
     finally:
         gateway.stop()
     return app.return_code or app.final_code or problems.health_exit_code(app.state.health)

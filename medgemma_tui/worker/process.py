@@ -26,7 +26,7 @@ from typing import TYPE_CHECKING
 import uvicorn
 import uvloop
 
-from medgemma_tui import demo
+from medgemma_tui import crash, demo
 from medgemma_tui.exits import ExitCode
 from medgemma_tui.model_dir import ModelDirError, inspect
 from medgemma_tui.process_limits import no_core_dumps
@@ -70,8 +70,8 @@ def main(parent: int, arguments: Sequence[str] | None = None) -> None:
     """Run the worker and exit. ``parent`` is the process id of the one that started it: it is not outlived."""
     no_core_dumps()
     options = parse(arguments)
-    logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
-    logging.captureWarnings(True)
+    crash.install()
+    crash.log_to(sys.stderr)
     for chatty in ("uvicorn", "httpx", "bitsandbytes", "asyncio"):
         logging.getLogger(chatty).setLevel(logging.WARNING)
     faulthandler.enable()
@@ -171,6 +171,7 @@ class _Process:
     async def run(self, listener: socket.socket) -> ExitCode:
         """Serve until told to stop; returns the exit code."""
         self._loop = asyncio.get_running_loop()
+        crash.watch(self._loop)
         for number in (signal.SIGTERM, signal.SIGINT):
             self._loop.add_signal_handler(number, self._stop, ExitCode.OK)
         threading.Thread(target=self._load, name="load", daemon=True).start()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 import secrets
 import time
 from collections.abc import Iterable
@@ -12,7 +13,7 @@ from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
-from starlette.types import Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from medgemma_tui.http_errors import ApiError, error_handler, read_body
 from medgemma_tui.protocol import (
@@ -26,9 +27,12 @@ from medgemma_tui.protocol import (
     TokenizeRequest,
     Usage,
 )
+from medgemma_tui.quiet import Quiet
 from medgemma_tui.worker.outbox import Done, EngineEvent, Failed, Text
 from medgemma_tui.worker.service import Service
 from medgemma_tui.worker.types import Channel, FinishReason
+
+log = logging.getLogger(__name__)
 
 OWNER_HEADER = "x-medgemma-owner"
 """Set by the gateway, which alone reaches the socket: whose conversation this is."""
@@ -39,10 +43,10 @@ Inbox = asyncio.Queue[EngineEvent | None]
 """A reply's events; None when the client has hung up."""
 
 
-def make_app(service: Service) -> Starlette:
+def make_app(service: Service) -> ASGIApp:
     """The application that answers for ``service``."""
     calls = _Calls(service)
-    return Starlette(
+    app = Starlette(
         routes=[
             Route("/v1/chat/completions", _Chat(service), methods=["POST"]),
             Route("/tokenize", calls.tokenize, methods=["POST"]),
@@ -53,6 +57,7 @@ def make_app(service: Service) -> Starlette:
         ],
         exception_handlers={ApiError: error_handler},
     )
+    return Quiet(app, "the model process", log)
 
 
 class _Calls:

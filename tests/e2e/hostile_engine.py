@@ -1,13 +1,18 @@
-"""An OpenAI-shaped engine whose every answer attacks the terminal. ``python hostile_engine.py SOCKET``.
+"""An OpenAI-shaped engine that attacks the terminal with all that it says. ``python hostile_engine.py SOCKET``.
 
 The gateway is pointed at it as at any other engine (``engine_socket``); what it writes must not reach the terminal.
+A word in the question chooses what it says: ``mode:split`` (each attack cut at every place, in trace and answer),
+``mode:bytes`` (each attack's bytes one by one), ``huge``, ``box``, ``refuse``, ``fail``, ``finish``, ``surrogate``,
+``echo`` (the question back, slowly).
 """
 
 from __future__ import annotations
 
+import asyncio
 import json
+import re
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Iterator
 
 import uvicorn
 from starlette.applications import Starlette
@@ -15,51 +20,126 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 
-ATTACKS = {
-    "osc52": "\x1b]52;c;cGF0aWVudA==\x07",
-    "osc8": "\x1b]8;;http://evil.example/\x1b\\click\x1b]8;;\x1b\\",
-    "title": "\x1b]0;pwned\x07",
-    "cpr": "\x1b[6n",
-    "dcs": "\x1bPq#0;2;0;0;0\x1b\\",
-    "c1 csi": "\x9b2J",
-    "c1 osc": "\x9d0;pwned\x9c",
-    "alternate screen": "\x1b[?1049l",
-    "unterminated": "\x1b]0;never closed",
-    "bidi": "INR \u202e5.1\u202c \u2066x\u2069",
-    "zero width": "do\u200bse\u2060\ufeff",
-    "backspace": "5 mg\b\b\b\b50 mg",
+from tests.e2e.attacks import ATTACKS, BOX, HUGE, LINE, PLAIN, splits
+
+CARD = {
+    "id": f"evil {LINE}",
+    "object": "model",
+    "max_model_len": 131072,
+    "quantization": f"q {LINE}",
+    "dtype": f"d {LINE}",
+    "device": f"x {LINE}",
+    "owned_by": LINE,
 }
-PLAIN = "Give <dose> mg if INR<target>"
+END = "THE END"
+PAGE_S = 0.12
+"""Longer than the screen waits between two paintings, so that each page of attacks is painted."""
 
 
-def pieces() -> list[tuple[str, str]]:
-    """The stream's deltas: each attack cut in two in its middle, in the trace and in the answer."""
-    out: list[tuple[str, str]] = []
+def label(name: str) -> str:
+    """How an attack is announced in the text, so that a test sees it drawn."""
+    return "at:" + name.replace(" ", "-")
+
+
+def _deltas(field: str) -> Iterator[dict[str, str] | None]:
+    """Each attack cut at every place; None: a page is full, let it be painted."""
+    for at, (name, attack) in enumerate(ATTACKS.items()):
+        yield {field: f"\n\n{label(name)} {attack} whole."}
+        for before, after in splits(attack):
+            yield {field: f" {before}"}
+            yield {field: f"{after}."}
+        if at % 4 == 3:
+            yield None
+    yield {field: f"\n\n{PLAIN}"}
+    yield None
+
+
+def _event(delta: dict[str, str] | None = None, finish: str | None = None, *, raw: bool = False) -> bytes:
+    body = {"id": "x", "choices": [{"index": 0, "delta": delta or {}, "finish_reason": finish}]}
+    return f"data: {json.dumps(body, ensure_ascii=not raw)}\n\n".encode()
+
+
+async def _split(_: str) -> AsyncIterator[bytes]:
     for field in ("reasoning", "content"):
-        for name, attack in ATTACKS.items():
-            out.append((field, f"\n\n{name}: {attack[: len(attack) // 2]}"))
-            out.append((field, attack[len(attack) // 2 :] + " after."))
-        out.append((field, "\n\n" + PLAIN))
-    return [*out, ("content", "\n\nTHE END")]
+        for delta in _deltas(field):
+            if delta is None:
+                await asyncio.sleep(PAGE_S)
+            else:
+                yield _event(delta)
+
+
+async def _bytes(_: str) -> AsyncIterator[bytes]:
+    for field in ("reasoning", "content"):
+        for at, (name, attack) in enumerate(ATTACKS.items()):
+            for byte in _event({field: f"\n\n{label(name)} {attack}"}, raw=True):
+                yield bytes([byte])
+            if at % 12 == 11:
+                await asyncio.sleep(PAGE_S)
+
+
+async def _huge(_: str) -> AsyncIterator[bytes]:
+    for text in HUGE.values():
+        yield _event({"content": text + "\n\n"})
+        await asyncio.sleep(PAGE_S)
+
+
+async def _box(_: str) -> AsyncIterator[bytes]:
+    yield _event({"reasoning": BOX})
+    await asyncio.sleep(PAGE_S)
+    yield _event({"content": BOX})
+
+
+async def _echo(question: str) -> AsyncIterator[bytes]:
+    for field in ("reasoning", "content"):
+        for _ in range(20):
+            yield _event({field: f"{question}\n\n"})
+            await asyncio.sleep(0.05)
+
+
+async def _surrogate(_: str) -> AsyncIterator[bytes]:
+    yield _event({"content": "before "})
+    yield _event({"content": "\ud83d"})
+    yield _event({"content": "\ude00 after \udc9b2J"})
+
+
+async def _fail(_: str) -> AsyncIterator[bytes]:
+    yield _event({"content": "so far"})
+    yield f"data: {json.dumps({'error': {'type': LINE, 'message': LINE, 'code': LINE}})}\n\n".encode()
+
+
+async def _finish(_: str) -> AsyncIterator[bytes]:
+    yield _event({"content": "done"})
+    yield _event(finish=LINE)
+
+
+MODES: dict[str, Callable[[str], AsyncIterator[bytes]]] = {
+    "split": _split, "bytes": _bytes, "huge": _huge, "box": _box, "echo": _echo, "surrogate": _surrogate,
+    "fail": _fail, "finish": _finish,
+}  # fmt: skip
 
 
 async def _models(_: Request) -> Response:
-    return JSONResponse(
-        {"object": "list", "data": [{"id": "evil\x1b]0;pwned\x07", "object": "model", "max_model_len": 8192}]}
-    )
+    return JSONResponse({"object": "list", "data": [CARD]})
 
 
 async def _tokenize(request: Request) -> Response:
     messages = (await request.json()).get("messages") or []
-    return JSONResponse({"count": 10 + 10 * len(messages), "max_model_len": 8192, "tokens": []})
+    return JSONResponse({"count": 10 + 10 * len(messages), "max_model_len": 131072, "tokens": []})
 
 
-async def _chat(_: Request) -> Response:
-    async def events() -> AsyncIterator[str]:
-        for field, text in pieces():
-            yield f"data: {json.dumps({'id': 'x', 'choices': [{'index': 0, 'delta': {field: text}}]})}\n\n"
-        yield f"data: {json.dumps({'id': 'x', 'choices': [{'index': 0, 'delta': {}, 'finish_reason': 'stop'}]})}\n\n"
-        yield "data: [DONE]\n\n"
+async def _chat(request: Request) -> Response:
+    question = (await request.json())["messages"][-1]["content"]
+    chosen = re.search(r"mode:(\w+)", question)
+    mode = chosen[1] if chosen else ""
+    if mode == "refuse":
+        return JSONResponse({"error": {"type": LINE, "message": LINE, "code": LINE}}, status_code=400)
+
+    async def events() -> AsyncIterator[bytes]:
+        async for event in MODES.get(mode, _split)(question):
+            yield event
+        yield _event({"content": f"\n\n{END}"})
+        yield _event(finish="stop")
+        yield b"data: [DONE]\n\n"
 
     return StreamingResponse(events(), media_type="text/event-stream")
 
