@@ -101,8 +101,10 @@ class Settings(BaseSettings):
     same without; switch off where the worker's log blames them."""
     queue_limit: Annotated[int, Field(ge=1)] = 32
     """Questions that may wait; one more is refused with its position."""
-    socket_mode: Literal["0600", "0660"] = "0600"
-    """Permissions of the gateway's socket: 0600 private, 0660 for the service's group."""
+    socket_mode: Literal["0600", "0660", "0666"] | None = None
+    """Permissions of the gateway's socket: 0600 private, 0660 for the group that owns it, 0666 for members of up to
+    three groups: a file has one group only, so everybody may connect and the gateway answers members alone, by what
+    the kernel says of them. None: 0666 where a group is set, else 0600."""
     engine_socket: Path | None = None
     """Socket of another OpenAI-compatible engine to use instead of our worker (for example ``vllm serve --uds``)."""
     restart_limit: Annotated[int, Field(ge=0)] = 5
@@ -110,8 +112,8 @@ class Settings(BaseSettings):
     restart_window_s: Annotated[float, Field(gt=0)] = 600.0
     """Seconds over which restarts are counted."""
     users_group: str = ""
-    """Members of this Unix group may ask. Empty: only the service's own user, root and, under ``socket_mode`` 0660, the
-    group that owns the socket."""
+    """Members of this Unix group (a name or a number) may ask. With none of the three groups set: only the service's
+    own user, root and, under ``socket_mode`` 0660, the group that owns the socket."""
     ops_group: str = ""
     """Members of this group see processes, metrics and health; they need not be users."""
     auditors_group: str = ""

@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import json
 import logging
-import traceback
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 
@@ -14,17 +13,22 @@ from prometheus_client import CONTENT_TYPE_LATEST
 from pydantic import BaseModel
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from medgemma_tui.gateway.admission import Admission
 from medgemma_tui.gateway.board import Board, Signal
 from medgemma_tui.gateway.chat import Chat
+from medgemma_tui.gateway.connection import watch
+from medgemma_tui.gateway.door import Door, Entrance, RoleGate
+from medgemma_tui.gateway.incidents import Incidents
 from medgemma_tui.gateway.metrics import Metrics
-from medgemma_tui.gateway.peers import Peer, PeerGate, Policy
+from medgemma_tui.gateway.peers import Peer
 from medgemma_tui.gateway.privacy_report import Proof
+from medgemma_tui.gateway.roles import EVERY_ROLE, Policy, Role
 from medgemma_tui.gateway.sessions import Sessions
 from medgemma_tui.gateway.upstream import EngineLost, EngineUnreachable, Upstream, refusal
 from medgemma_tui.http_errors import ApiError, error_handler, error_response, read_body
@@ -37,6 +41,7 @@ from medgemma_tui.protocol import (
     Telemetry,
     TokenizeRequest,
 )
+from medgemma_tui.quiet import Quiet
 from medgemma_tui.settings import Settings
 from medgemma_tui.telemetry import host
 from medgemma_tui.telemetry.sampler import Sampler
@@ -44,6 +49,14 @@ from medgemma_tui.telemetry.sampler import Sampler
 log = logging.getLogger(__name__)
 
 _SAMPLE_S = 2.0
+_OTHER_CALLS = 24
+"""Calls of one user at once beside the questions that may be answered and wait."""
+_STREAMS_PER_USER = 8
+"""Streams of telemetry of one user at once."""
+
+_USERS = frozenset({Role.USERS})
+_OPS = frozenset({Role.OPS})
+_USERS_AND_OPS = _USERS | _OPS
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +84,10 @@ class Application:
         self._board = gateway.board
         self._sessions = Sessions(settings.session_max_bytes, settings.session_ttl_s)
         self._body_limit = max(MAX_BODY_BYTES, 2 * settings.session_max_bytes)
+        self.incidents = Incidents()
+        """Who is refused and dropped: set ``incidents.listener`` to be told."""
+        calls = settings.slots + settings.queue_per_user + _OTHER_CALLS
+        self.door = Door(policy, self.incidents, calls_per_user=calls)
         self._admission = Admission(settings.slots, settings.queue_limit, gateway.board, gateway.signal)
         self._metrics = Metrics(
             lambda: (self._board.health, self._admission.waiting, self._admission.active, len(self._sessions))
@@ -78,30 +95,38 @@ class Application:
         self._proof = Proof(gateway.upstream, gateway.board, gateway.worker_pid, foreign=settings.uses_engine)
         self._sampler = Sampler(settings.telemetry_interval_s, worker_pid=gateway.worker_pid, extra=self._sample)
         chat = Chat(self._admission, gateway.board, gateway.signal, gateway.upstream, self._metrics)
-        routes = [
-            Route("/v1/chat/completions", chat, methods=["POST"]),
-            Route("/tokenize", self._tokenize, methods=["POST"]),
-            Route("/v1/models", self._models, methods=["GET"]),
-            Route("/v1/models/{id:path}", self._model, methods=["GET"]),  # another engine's id may be a path
-            Route("/health", self._health, methods=["GET"]),
-            Route("/metrics", self._page, methods=["GET"]),
-            Route("/v1/telemetry", self._telemetry, methods=["GET"]),
-            Route("/v1/privacy", self._privacy, methods=["GET"]),
-            Route("/v1/session", self._session, methods=["PUT", "GET", "DELETE"]),
+        routes = [  # who may call what: one line a route
+            self._route("POST", "/v1/chat/completions", chat, _USERS),
+            self._route("POST", "/tokenize", self._tokenize, _USERS),
+            self._route("GET", "/v1/models", self._models, _USERS),
+            self._route("GET", "/v1/models/{id:path}", self._model, _USERS),  # another engine's id may be a path
+            self._route("GET", "/health", self._health, EVERY_ROLE),
+            self._route("GET", "/metrics", self._page, _OPS),
+            self._route("GET", "/v1/telemetry", self._telemetry, _USERS_AND_OPS),
+            self._route("GET", "/v1/privacy", self._privacy, EVERY_ROLE),
+            self._route("PUT GET DELETE", "/v1/session", self._session, _USERS),
         ]
         handlers = {ApiError: error_handler, HTTPException: _routing_error}
-        self._app: ASGIApp = Quiet(PeerGate(Starlette(routes=routes, exception_handlers=handlers), policy))
+        inside = Entrance(Starlette(routes=routes, exception_handlers=handlers), self.door)
+        self._app: ASGIApp = Quiet(inside, "the gateway", log)
+
+    def _route(self, methods: str, path: str, endpoint: Callable[..., object], roles: frozenset[Role]) -> Route:
+        gate = Middleware(RoleGate, self.door, roles)
+        return Route(path, endpoint, methods=methods.split(), middleware=[gate])
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """One request."""
         await self._app(scope, receive, send)
 
     def start(self) -> None:
-        """Start the sampler."""
+        """Start the sampler, and the watch over the connections."""
         self._sampler.start()
+        self._watching = asyncio.ensure_future(watch(self.door))
 
     async def stop(self) -> None:
         """End telemetry streams, wipe parked conversations."""
+        self._watching.cancel()
+        self.incidents.stop()
         self._sessions.drop_all()
         await asyncio.to_thread(self._sampler.stop)
 
@@ -194,36 +219,6 @@ class Application:
             tokens_per_second=self._metrics.last_speed,
         )
         return service, self._proof.facts()
-
-
-class Quiet:
-    """The outermost layer: an error that nobody expected is told by its kind and place, never by its text.
-
-    Its text, and uvicorn's traceback with it, could quote what a person asked.
-    """
-
-    def __init__(self, app: ASGIApp) -> None:
-        self._app = app
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """One request."""
-        started = False
-
-        async def watched(message: Message) -> None:
-            nonlocal started
-            started = started or message["type"] == "http.response.start"
-            await send(message)
-
-        try:
-            await self._app(scope, receive, watched)
-        except Exception as error:
-            frame = traceback.extract_tb(error.__traceback__)[-1]
-            log.error("%s in %s line %s (%s)", type(error).__name__, frame.filename, frame.lineno, frame.name)
-            failure = ApiError(500, "internal_error", "the gateway failed; its log names the place")
-            if started:
-                await send({"type": "http.response.body", "body": b"data: %b\n\n" % failure.body(), "more_body": False})
-            else:
-                await error_response(failure)(scope, receive, send)
 
 
 def _peer(request: Request) -> Peer:

@@ -16,14 +16,15 @@ from pathlib import Path
 import uvicorn
 import uvloop
 
-from medgemma_tui import model_dir
+from medgemma_tui import crash, model_dir
 from medgemma_tui.exits import ExitCode
+from medgemma_tui.gateway import roles
 from medgemma_tui.gateway.app import Gateway
 from medgemma_tui.gateway.board import Board, Signal
+from medgemma_tui.gateway.connection import protocol_for
 from medgemma_tui.gateway.engine import EngineWatch
 from medgemma_tui.gateway.launch import model_directory, worker_command
 from medgemma_tui.gateway.listen import Listener, ListenError
-from medgemma_tui.gateway.peers import PeerProtocol, own_policy
 from medgemma_tui.gateway.supervisor import RestartBudget, Supervisor
 from medgemma_tui.gateway.upstream import Upstream
 from medgemma_tui.protocol import Health
@@ -31,8 +32,6 @@ from medgemma_tui.settings import Settings
 
 log = logging.getLogger(__name__)
 
-_CONNECTIONS = 400
-"""Connections at once; each stream takes two descriptors of the usual 1,024."""
 _LAST_WORDS_S = 2
 
 
@@ -40,19 +39,21 @@ def run(settings: Settings, *, socket: Path, private: bool) -> int:
     """Serve on ``socket`` until told to end; the exit code is a ``ExitCode``.
 
     ``private``: for this user only whatever ``socket_mode`` says, ends with the end of standard input, and stays
-    to explain a model that cannot be loaded; otherwise that ends it, for the service manager to see.
+    to explain a model that cannot be loaded; otherwise that ends it, for the service manager to see. Raises
+    SettingsError where the settings name a group that is not there.
     """
     _log_to_stderr()
-    mode = 0o600 if private else int(settings.socket_mode, 8)
+    access = roles.PRIVATE if private else roles.access(settings)
     try:
-        with Listener(socket, mode) as listener, asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            return runner.run(_serve(settings, listener, private=private))
+        with Listener(socket, access.mode) as listener, asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            return runner.run(_serve(settings, listener, access, private=private))
     except ListenError as error:
         log.error("%s", error)
         return ExitCode.FAILED
 
 
-async def _serve(settings: Settings, listener: Listener, *, private: bool) -> int:
+async def _serve(settings: Settings, listener: Listener, access: roles.Access, *, private: bool) -> int:
+    crash.watch(asyncio.get_running_loop())
     changed = Signal()
     board = Board(changed)
     foreign = settings.uses_engine
@@ -66,13 +67,12 @@ async def _serve(settings: Settings, listener: Listener, *, private: bool) -> in
         command = worker_command(settings, listener.worker_socket)
         directory = model_directory(settings)
         engine = Supervisor(command, board, budget, check=lambda: model_dir.inspect(directory))
-    group = listener.group if not private and settings.socket_mode == "0660" else None
     gateway = Gateway(settings, changed, board, upstream, lambda: engine.pid)
-    application = gateway.application(own_policy(group))
+    application = gateway.application(access.policy(os.geteuid(), listener.group))
     server = _Server(
         uvicorn.Config(
             application,
-            http=PeerProtocol,
+            http=protocol_for(application.door),
             ws="none",
             lifespan="off",
             log_config=None,
@@ -80,7 +80,6 @@ async def _serve(settings: Settings, listener: Listener, *, private: bool) -> in
             proxy_headers=False,
             server_header=False,
             date_header=False,
-            limit_concurrency=_CONNECTIONS,
             timeout_keep_alive=75,
             timeout_graceful_shutdown=_LAST_WORDS_S,
         )
@@ -172,8 +171,6 @@ def _notify(state: str) -> None:
 
 
 def _log_to_stderr() -> None:
-    logging.basicConfig(
-        level=logging.INFO, stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s: %(message)s", force=True
-    )
+    crash.log_to(sys.stderr)
     for noisy in ("uvicorn.error", "httpx", "httpcore", "asyncio"):
         logging.getLogger(noisy).setLevel(logging.WARNING)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import socket
 import threading
 import time
@@ -70,14 +71,13 @@ def test_another_engine_gets_none_of_our_fields_and_its_reasoning_is_renamed(stu
     assert whole["choices"][0]["message"] == {"role": "assistant", "content": "word word ", "reasoning": "why"}
 
 
-def test_the_owner_is_the_kernels_word_and_the_session_is_sanitised(stubbed):
+def test_the_owner_is_the_kernels_word_and_an_odd_session_is_hashed(stubbed):
     headers = {"X-Medgemma-Owner": "1000:victim", "X-Medgemma-Session": "ab-1.\t:0:/x" + "y" * 100}
     stubbed.gateway.ask("n=1", headers=headers)
     owner = stubbed.engine.seen()["owners"][-1]
     uid, _, key = owner.partition(":")
     assert uid == str(os.getuid())
-    assert key.startswith("s.ab-1.0xyyy")
-    assert len(key) == 2 + 64
+    assert re.fullmatch(r"h\.[0-9a-f]{32}", key)
     stubbed.gateway.ask("n=1")
     stubbed.gateway.ask("n=1")
     with client(stubbed.gateway.socket) as other:
@@ -157,9 +157,9 @@ def test_a_body_that_is_too_large_is_refused_while_it_is_read(stubbed):
 
 def test_headers_are_bounded(stubbed):
     response = stubbed.gateway.http.get("/health", headers={"X-Much": "x" * 40_000})
-    assert response.status_code == 400
+    assert response.status_code == 431
     response = stubbed.gateway.http.get("/health?" + "x" * 40_000)
-    assert response.status_code == 400
+    assert response.status_code == 431
 
 
 def test_unknown_places_and_methods(stubbed):

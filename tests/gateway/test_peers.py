@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -10,7 +11,8 @@ import sys
 import pytest
 from gateway_running import Engine, Running, short_directory
 
-from medgemma_tui.gateway.peers import Peer, Policy
+from medgemma_tui.gateway.peers import Peer
+from medgemma_tui.gateway.roles import EVERY_ROLE, Group, Policy, Role
 
 NOBODY = 65534
 CLINIC = 4711  # a group of its own
@@ -98,21 +100,24 @@ def test_a_private_gateway_is_private_whatever_the_sites_settings_say():
         running.stop()
 
 
-def peer(uid, gid=0, groups=()):
-    return Peer(1, uid, gid, frozenset(groups), 7, lambda: None)
+def peer(uid, connection=7):
+    return Peer(1, uid, 0, frozenset(), connection, lambda: None)
 
 
 def test_the_policy():
-    private, service = Policy(1000), Policy(1000, group=50)
-    assert private.allows(peer(1000))
-    assert private.allows(peer(0))
-    assert not private.allows(peer(1001, 1000, [1000]))
-    assert service.allows(peer(1001, 50))
-    assert service.allows(peer(1001, 1001, [7, 50]))
-    assert not service.allows(peer(1001, 1001, [7]))
+    groups = {Role.USERS: Group(50, "clinic"), Role.OPS: Group(60, "ops")}
+    private, service = Policy(1000), Policy(1000, groups)
+    assert private.roles(1000, frozenset()) == private.roles(0, frozenset()) == EVERY_ROLE
+    assert not private.roles(1001, frozenset({1000, 50}))
+    assert service.roles(1001, frozenset({7, 50})) == {Role.USERS}
+    assert service.roles(1001, frozenset({60, 50})) == {Role.USERS, Role.OPS}
+    assert not service.roles(1001, frozenset({7}))
+    assert service.group_names(EVERY_ROLE) == "clinic, ops"
 
 
 def test_owners():
     assert peer(5).owner("a-b_c.1") == "5:s.a-b_c.1"
-    assert peer(5).owner(None) == peer(5).owner("") == peer(5).owner("::") == "5:c.7"
-    assert peer(5).owner("x\r\nX-Evil: 1") == "5:s.xX-Evil1"
+    assert peer(5).owner(None) == peer(5).owner("") == "5:c.7"
+    odd = [peer(5).owner(name) for name in ("::", "ab:", "ab", "x\r\nX-Evil: 1", "y" * 64, "y" * 65, "y" * 66, "c.7")]
+    assert len(set(odd)) == len(odd)  # nothing is dropped from a name: two must not become one
+    assert all(re.fullmatch(r"5:[sh]\.[A-Za-z0-9._-]{1,64}", owner) for owner in odd)

@@ -1,0 +1,178 @@
+"""What all connections share: who may come in, how many connections and calls a user may have, what is told of it."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Protocol
+
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from medgemma_tui.gateway.incidents import Incidents
+from medgemma_tui.gateway.peers import Peer
+from medgemma_tui.gateway.roles import Policy, Role
+from medgemma_tui.http_errors import ApiError, error_response
+
+CONNECTIONS = 400
+"""Connections at once; each stream takes two descriptors of the usual 1,024."""
+CONNECTIONS_PER_USER = 100
+OUTSIDERS = 32
+"""Connections of all those who have no role; each gets its refusal, and that is all they are for."""
+
+
+class Connection(Protocol):
+    """An open connection, as the door sees it."""
+
+    peer: Peer | None
+
+    @property
+    def idle(self) -> bool:
+        """True while no call is being answered on it."""
+
+    def drop(self) -> None:
+        """End it now."""
+
+
+class Door:
+    """Keeps the connections and calls of each user within bounds, so that nobody can take all there are."""
+
+    def __init__(self, policy: Policy, incidents: Incidents, *, calls_per_user: int) -> None:
+        self.policy = policy
+        self.incidents = incidents
+        self._calls_per_user = calls_per_user
+        self._open: dict[int, dict[Connection, None]] = {}  # by uid, oldest first
+        self._calls: Counter[int] = Counter()
+
+    def come(self, connection: Connection) -> None:
+        """A connection was opened. It is dropped at once where its user has too many.
+
+        Where there are too many in all, the user who has most loses one, an idle one if that can be.
+        """
+        peer = connection.peer
+        self._open.setdefault(_uid(peer), {})[connection] = None
+        mine = len(self._open[_uid(peer)])
+        if peer is None or not peer.roles:
+            outsiders = sum(len(held) for held in self._open.values() if not _roles(next(iter(held))))
+            too_many = outsiders > OUTSIDERS
+        else:
+            too_many = mine > CONNECTIONS_PER_USER
+        if too_many:
+            self._drop(connection)
+        elif sum(map(len, self._open.values())) > CONNECTIONS:
+            most = max(self._open.values(), key=len)
+            held = [connection] if len(most) == mine else list(most)
+            self._drop(next((one for one in held if one.idle), held[-1]))
+
+    def leave(self, connection: Connection) -> None:
+        """A connection is gone."""
+        held = self._open.get(_uid(connection.peer), {})
+        held.pop(connection, None)
+        if not held:
+            self._open.pop(_uid(connection.peer), None)
+
+    @property
+    def connections(self) -> list[Connection]:
+        """All that are open."""
+        return [connection for held in self._open.values() for connection in held]
+
+    def refusal(self, peer: Peer | None) -> ApiError | None:
+        """Why this peer's call is not taken, if it is not."""
+        if peer is None or not peer.roles:
+            self.incidents.note("refused", "peer_not_allowed", peer)
+            group = self.policy.group_names(frozenset({Role.USERS}))
+            return ApiError(
+                403, "forbidden", "this user may not use the gateway", code="peer_not_allowed", params={"group": group}
+            )
+        if self._calls[peer.uid] >= self._calls_per_user:
+            self.incidents.note("refused", "too_many_calls", peer)
+            return ApiError(
+                429, "too_many_calls", f"more than {self._calls_per_user} calls of this user at once", retry_after_s=1
+            )
+        return None
+
+    def begin(self, peer: Peer) -> None:
+        """A call begins."""
+        self._calls[peer.uid] += 1
+
+    def end(self, peer: Peer) -> None:
+        """A call has ended."""
+        self._calls[peer.uid] -= 1
+        if not self._calls[peer.uid]:
+            del self._calls[peer.uid]
+
+    def _drop(self, connection: Connection) -> None:
+        self.incidents.note("dropped", "too_many_connections", connection.peer)
+        connection.drop()
+
+
+class Entrance:
+    """ASGI middleware: takes the calls of members, so many at once, and ends a connection whose body nobody read."""
+
+    def __init__(self, app: ASGIApp, door: Door) -> None:
+        self._app = app
+        self._door = door
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Let the call through, or refuse it."""
+        peer: Peer | None = scope["state"].get("peer")
+        body = _Unread(scope, receive, send)
+        refusal = self._door.refusal(peer)
+        if refusal is not None or peer is None:
+            await error_response(refusal or ApiError(403, "forbidden", "no peer"))(scope, body.receive, body.send)
+            return
+        self._door.begin(peer)
+        try:
+            await self._app(scope, body.receive, body.send)
+        finally:
+            self._door.end(peer)
+
+
+class RoleGate:
+    """ASGI middleware of one route: 403 for members without one of ``roles``."""
+
+    def __init__(self, app: ASGIApp, door: Door, roles: frozenset[Role]) -> None:
+        self._app = app
+        self._door = door
+        self._roles = roles
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Let the call through. Raises ApiError."""
+        peer: Peer = scope["state"]["peer"]
+        if peer.roles.isdisjoint(self._roles):
+            self._door.incidents.note("refused", "role_needed", peer)
+            group = self._door.policy.group_names(self._roles)
+            needed = ", ".join(role for role in Role if role in self._roles)
+            raise ApiError(
+                403, "forbidden", f"this call is for {needed}", code="role_needed", params={"group": group or needed}
+            )
+        await self._app(scope, receive, send)
+
+
+class _Unread:
+    """A call whose body may not have been read when its reply begins: then the reply says that the connection ends.
+
+    Otherwise the rest of the body, of whatever length, would have to be read only to be thrown away.
+    """
+
+    def __init__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        self._receive, self._send = receive, send
+        headers = dict(scope["headers"])
+        self._left = b"transfer-encoding" in headers or headers.get(b"content-length", b"0") != b"0"
+
+    async def receive(self) -> Message:
+        message = await self._receive()
+        if message["type"] == "http.request" and not message.get("more_body", False):
+            self._left = False
+        return message
+
+    async def send(self, message: Message) -> None:
+        if self._left and message["type"] == "http.response.start":
+            message = {**message, "headers": [*message.get("headers", []), (b"connection", b"close")]}
+        await self._send(message)
+
+
+def _uid(peer: Peer | None) -> int:
+    return -1 if peer is None else peer.uid
+
+
+def _roles(connection: Connection) -> frozenset[Role]:
+    return frozenset() if connection.peer is None else connection.peer.roles
