@@ -54,6 +54,10 @@ class Key:
         """HMAC-SHA-256 of a text, in hex: tells whether two texts are the same, to nobody without the key."""
         return hmac.digest(self._digest, text.encode("utf-8", "surrogatepass"), "sha256").hex()
 
+    def hasher(self) -> hmac.HMAC:
+        """``digest`` of a text that comes in pieces: each as UTF-8 to ``update``, then ``hexdigest``."""
+        return hmac.new(self._digest, digestmod="sha256")
+
     def chain_mac(self, body: bytes) -> str:
         """The keyed hash of a record's bytes, in hex."""
         return hmac.digest(self._chain, body, "sha256").hex()
