@@ -27,6 +27,7 @@ from medgemma_tui.gateway.launch import model_directory, worker_command
 from medgemma_tui.gateway.listen import Listener, ListenError
 from medgemma_tui.gateway.supervisor import RestartBudget, Supervisor
 from medgemma_tui.gateway.upstream import Upstream
+from medgemma_tui.privacy.seal import seal
 from medgemma_tui.protocol import Health
 from medgemma_tui.settings import Settings
 
@@ -42,7 +43,9 @@ def run(settings: Settings, *, socket: Path, private: bool) -> int:
     to explain a model that cannot be loaded; otherwise that ends it, for the service manager to see. Raises
     SettingsError where the settings name a group that is not there.
     """
+    closed = seal("gateway")
     _log_to_stderr()
+    log.info("sealed: %s", closed.summary())
     access = roles.PRIVATE if private else roles.access(settings)
     try:
         with Listener(socket, access.mode) as listener, asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 
 from medgemma_tui import crash, launch, problems
+from medgemma_tui.privacy.seal import seal
 from medgemma_tui.settings import Settings, SettingsError
 from medgemma_tui.tui import keymap, profile
 from medgemma_tui.tui.commands import Screen
@@ -19,6 +20,7 @@ def run(settings: Settings) -> int:
     unknown = keymap.unknown_ids(settings.keymap)
     if unknown:
         raise SettingsError("keymap", [f"keymap.{name}: no such command" for name in unknown])
+    seal("screen")
     existing = launch.service_socket(settings)
     gateway: Gateway = ExistingGateway(existing) if existing is not None else launch.PrivateGateway(settings)
     app = Screen(settings, gateway, profile.choose(settings.profile, os.environ, settings.theme))

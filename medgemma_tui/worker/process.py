@@ -29,7 +29,7 @@ import uvloop
 from medgemma_tui import crash, demo
 from medgemma_tui.exits import ExitCode
 from medgemma_tui.model_dir import ModelDirError, inspect
-from medgemma_tui.process_limits import no_core_dumps
+from medgemma_tui.privacy.seal import seal
 from medgemma_tui.protocol import HealthReason, ModelCard
 from medgemma_tui.vram import DEFAULT_WINDOW
 from medgemma_tui.worker.faults import OutOfMemory, describe, typed_out_of_memory
@@ -68,13 +68,14 @@ class Options:
 
 def main(parent: int, arguments: Sequence[str] | None = None) -> None:
     """Run the worker and exit. ``parent`` is the process id of the one that started it: it is not outlived."""
-    no_core_dumps()
+    closed = seal("worker")
     options = parse(arguments)
     crash.install()
     crash.log_to(sys.stderr)
     for chatty in ("uvicorn", "httpx", "bitsandbytes", "asyncio"):
         logging.getLogger(chatty).setLevel(logging.WARNING)
     faulthandler.enable()
+    log.info("sealed: %s", closed.summary())
     die_with_parent(parent)
     try:
         listener = listen(options.socket)
