@@ -24,7 +24,7 @@ def _head(turn: Turn, sent: Sent) -> Iterator[str]:
     request = sent.request
     rows = [
         (_("Model"), clean_line(turn.model) or _("unknown")),
-        (_("Quantisation"), sent.quantization or _("unknown")),
+        (_("Quantisation"), clean_line(sent.quantization) or _("unknown")),
         (_("Temperature"), _temperature(request.temperature)),
         (_("Reasoning"), _reasoning(request.thinking)),
         (_("Four parts"), " · ".join(request.sections) if request.sections else _("not asked for")),

@@ -35,7 +35,7 @@ class Confirm(ModalScreen[bool]):
 
     def __init__(self, question: str, yes: str, no: str) -> None:
         super().__init__()
-        self._question, self._yes, self._no = question, yes, no
+        self._question, self._yes, self._no = clean(question), yes, no
 
     def compose(self) -> ComposeResult:
         """The question above its two answers."""
@@ -65,7 +65,7 @@ class Reader(ModalScreen[None]):
 
     def __init__(self, title: str, text: str) -> None:
         super().__init__()
-        self._title, self._text = title, text
+        self._title, self._text = title, clean(text)
 
     def compose(self) -> ComposeResult:
         """A frame with the text in it."""
@@ -80,6 +80,7 @@ class Reader(ModalScreen[None]):
 
     def show(self, text: str) -> None:
         """Show another text in its place, without moving."""
+        text = clean(text)
         if text != self._text:
             self._text = text
             self.query_one("#text", Static).update(text)
