@@ -37,10 +37,10 @@ def run() -> int:
     A settings error is told in plain lines, an output that cannot be written in one.
     """
     from medgemma_tui import crash
-    from medgemma_tui.process_limits import no_core_dumps
+    from medgemma_tui.privacy.seal import seal
 
     crash.install()
-    no_core_dumps()
+    seal("command")
 
     for stream in (sys.stdin, sys.stdout):
         if isinstance(stream, io.TextIOWrapper):
@@ -310,6 +310,22 @@ def serve(
     from medgemma_tui.settings import run_dir
 
     return gateway.run(settings, socket=settings.socket or run_dir() / "gateway.sock", private=private)
+
+
+@app.command()
+def privacy(
+    demo: Demo = False,
+    model: Model = None,
+    socket: Socket = None,
+    lang: Lang = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+) -> int:
+    """Try to get out of each process, print what the kernel said, and exit with 0 only if everything is shut."""
+    _one_service(demo, model, socket)
+    settings = _settings(demo, model, socket, lang)
+    from medgemma_tui import privacy_command
+
+    return privacy_command.run(settings, as_json=as_json)
 
 
 @app.command()
