@@ -21,6 +21,7 @@ from medgemma_tui.clinical.review import review
 from medgemma_tui.demo import corpus
 from medgemma_tui.exits import ExitCode
 from medgemma_tui.i18n import _
+from medgemma_tui.progress_line import ProgressLine
 from medgemma_tui.protocol import ChatMessage, ChatRequest, ErrorBody, ErrorInfo, ModelCard, Usage
 from medgemma_tui.protocol.analysis import AnalysisObject, ReviewObject
 from medgemma_tui.safetext import clean, escape_json
@@ -272,7 +273,7 @@ async def _ask(settings: Settings, request: ChatRequest, reply: _Reply, *, plain
     Raises ServiceError.
     """
     async with launch.service(settings) as client:
-        progress = _ProgressLine()
+        progress = ProgressLine()
         try:
             async with contextlib.aclosing(client.stream(request)) as chunks:
                 async for chunk in chunks:
@@ -304,22 +305,3 @@ async def _card(client: Client) -> ModelCard | None:
     with contextlib.suppress(ServiceError):
         return await client.model()
     return None
-
-
-class _ProgressLine:
-    """What the reply waits for, rewritten in place on a terminal's stderr; nothing in a pipe."""
-
-    def __init__(self) -> None:
-        self._shown = ""
-
-    def show(self, text: str) -> None:
-        """Show this instead of what was there."""
-        if sys.stderr.isatty() and text != self._shown:
-            print(f"\r\x1b[K{text}", end="", file=sys.stderr, flush=True)
-            self._shown = text
-
-    def clear(self) -> None:
-        """Take the line away."""
-        if self._shown:
-            print("\r\x1b[K", end="", file=sys.stderr, flush=True)
-            self._shown = ""

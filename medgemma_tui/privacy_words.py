@@ -11,7 +11,7 @@ from typing import Literal
 
 from medgemma_tui import i18n
 from medgemma_tui.i18n import N_, _
-from medgemma_tui.protocol import Finding, ProcessName, ProcessSeal, Verdict
+from medgemma_tui.protocol import Finding, ProcessName, ProcessPrivacy, ProcessSeal, Verdict
 from medgemma_tui.safetext import clean_line
 
 _PROCESSES: Mapping[ProcessName, str] = {"screen": N_("screen"), "gateway": N_("gateway"), "worker": N_("worker")}
@@ -24,6 +24,8 @@ _VERDICTS: Mapping[Verdict, str] = {
 }
 
 
+UNKNOWN = "unknown"
+"""The code, in the short form, of a finding that could not be tried or read: there it is among the warnings."""
 Level = Literal["open", "warnings", "absent"]
 
 
@@ -84,22 +86,77 @@ _PROBLEMS: Mapping[str, _Words] = {
         N_("Python is not isolated"),
         N_("Python was not started isolated (-I), so modules of the user's own could run in this process."),
     ),
+    "all_families": _Words(
+        N_("a network socket could be opened"),
+        N_("Of all kinds of sockets that the kernel knows, one more than Unix sockets could be opened."),
+    ),
+    "io_uring": _Words(
+        N_("io_uring is not closed"),
+        N_("io_uring could be set up: through it, sockets are opened past the system call filter."),
+    ),
+    "ptrace": _Words(
+        N_("other processes' memory can be reached"),
+        N_("This process could attach itself to another one as a debugger, and act in its place."),
+    ),
+    "process_vm_readv": _Words(
+        N_("other processes' memory can be reached"), N_("This process could read another one's memory.")
+    ),
+    "setns": _Words(
+        N_("namespaces can be changed"), N_("This process could go over into another process's network namespace.")
+    ),
+    "tiocsti": _Words(
+        N_("it can type into the terminal"),
+        N_("This process could type commands into the terminal that it was started from."),
+    ),
+    "x32": _Words(
+        N_("the filter knows one ABI only"),
+        N_("System calls under the numbers of another ABI (x32) get past the system call filter."),
+    ),
+    "dns": _Words(
+        N_("names can be looked up"), N_("A name could be looked up, and a name that is looked up leaves this box.")
+    ),
+    "hub": _Words(
+        N_("the Hub could be reached"), N_("A download from the Hub by its repo id was not stopped by the kernel.")
+    ),
 }
 
-_CODES: Mapping[str, str] = {
-    "not_sealed": N_(
-        "This process was started in a way that does not seal it. Start it with the medgemma-tui command."
+_ANY_SOCKET = _Words(
+    N_("a network socket could be opened"), N_("A socket that leads out of this box could be opened ({ids}).")
+)
+_ANY_RESOLVER = _Words(
+    N_("a resolver can be asked"),
+    N_(
+        "A service on this box can be asked for names over its Unix socket, and asks the network in turn ({ids}). "
+        "Stop it, or hide its socket from ours (InaccessiblePaths= in the unit)."
     ),
+)
+_ANY_LIBRARY = _Words(N_("an HTTP library gets through"), N_("An HTTP library could open a connection ({ids})."))
+_SOCKETS = (
+    "tcp", "udp", "tcp6", "udp6", "dns_packet", "raw", "packet", "netlink", "vsock", "bluetooth", "socketpair"
+)  # fmt: skip
+_RESOLVERS = ("resolver_varlink", "resolver_nscd", "resolver_avahi", "resolver_bus")
+_ALIKE: Mapping[str, _Words] = {
+    **dict.fromkeys(_SOCKETS, _ANY_SOCKET),
+    **dict.fromkeys(_RESOLVERS, _ANY_RESOLVER),
+    **dict.fromkeys(("http_client", "httpx"), _ANY_LIBRARY),
+}
+"""Where several probes mean the same."""
+
+_CODES: Mapping[str, str] = {
+    "not_sealed": N_("It was started in a way that does not seal it. Start it with the medgemma-tui command."),
     "no_libseccomp": N_("The library libseccomp.so.2 is not installed on this box. Install it (package libseccomp2)."),
     "not_supported": N_("This kernel does not support it, or something in this box's configuration forbids it."),
-    "not_permitted": N_("The kernel or its configuration does not permit it to this user."),
-    "not_wanted": N_("This process keeps the network namespace that it was started in."),
-    "core_pipe": N_(
-        "A crash would be given to the program in kernel.core_pattern, whatever the limit is. "
-        "Set ProcessSizeMax=0 in coredump.conf, or another kernel.core_pattern."
+    "not_permitted": N_("The kernel, or its configuration, does not permit it to this user."),
+    "not_wanted": N_(
+        "It keeps the one that it was started in; systemd can give it one of its own (PrivateNetwork=yes)."
     ),
-    "resolver_socket": N_("The system's own resolver can be asked for names over its Unix socket."),
+    "core_pipe": N_("Set ProcessSizeMax=0 in coredump.conf, or another kernel.core_pattern."),
+    "sockets_open": N_("It was not tried, because a socket was to be had: that would have been the very packet."),
+    "timeout": N_("The resolver was still waiting for an answer when the time was up: somebody was asked."),
 }
+"""What a code adds to the sentence of its id."""
+
+_SAID_BY_THE_ID = {"swap_plain", "resolver_socket"}
 
 
 def process(name: ProcessName) -> str:
@@ -107,23 +164,9 @@ def process(name: ProcessName) -> str:
     return _(_PROCESSES[name])
 
 
-def verdict(finding: Finding) -> str:
+def verdict_of(finding: Finding) -> str:
     """The verdict in a word."""
     return _(_VERDICTS[finding.verdict])
-
-
-def brief(id_: str) -> str:
-    """What is wrong where this finding is not shut, in a few words: for the status bar."""
-    known = _PROBLEMS.get(id_)
-    return _(known.brief) if known else clean_line(id_)
-
-
-def reason(id_: str, code: str = "") -> str:
-    """What a finding that is not shut means, why it is so, and what to do: one to three sentences."""
-    known = _PROBLEMS.get(id_)
-    why = _CODES.get(code)
-    parts = [_(known.sentence) if known else clean_line(id_), _(why) if why else clean_line(code)]
-    return ("" if i18n.language() == "zh" else " ").join(part for part in parts if part)
 
 
 def foreign_engine() -> str:
@@ -133,28 +176,77 @@ def foreign_engine() -> str:
 
 @dataclass(frozen=True, slots=True)
 class Noted:
-    """A finding that is not shut, and the processes in which it is not."""
+    """Findings that are not shut and mean the same, and the processes in which they are not."""
 
-    id: str
+    ids: tuple[str, ...]
     code: str
     processes: tuple[ProcessName, ...]
 
     @property
     def where(self) -> str:
         """Those processes by name."""
-        return processes(self.processes)
+        return process_list(self.processes)
+
+    @property
+    def brief(self) -> str:
+        """What is wrong, in a few words: for the status bar."""
+        if self.code == UNKNOWN:
+            return _("not everything could be measured")
+        known = _words(self.ids[0])
+        return _(known.brief) if known else clean_line(self.ids[0])
+
+    @property
+    def reason(self) -> str:
+        """What it means, why it is so, and what to do: one to three sentences."""
+        ids = clean_line(_(", ").join(self.ids))
+        if self.code == UNKNOWN:
+            return _("{ids} could not be tried or read, so nobody knows.").format(ids=ids)
+        known = _words(self.ids[0])
+        parts = [_(known.sentence).format(ids=ids) if known else ids]
+        if self.code in _CODES:
+            parts.append(_(_CODES[self.code]))
+        elif self.code not in _SAID_BY_THE_ID:
+            parts.append(clean_line(self.code))
+        return ("" if i18n.language() == "zh" else " ").join(part for part in parts if part)
 
 
-def processes(names: Sequence[ProcessName]) -> str:
+def process_list(names: Sequence[ProcessName]) -> str:
     """Several processes by name."""
     return _(", ").join(process(name) for name in names)
 
 
 def noted(seals: Mapping[ProcessName, ProcessSeal], level: Level) -> list[Noted]:
-    """The findings of one level in these processes, each once for all processes in which it has the same code."""
-    where: dict[tuple[str, str], list[ProcessName]] = {}
+    """The findings of one level in these processes, in short form."""
+    found = []
     for name, seal in seals.items():
         ids = {"open": seal.open, "warnings": seal.warnings, "absent": seal.absent}[level]
-        for id_ in dict.fromkeys(ids):
-            where.setdefault((id_, seal.codes.get(id_, "")), []).append(name)
-    return [Noted(id_, code, tuple(names)) for (id_, code), names in where.items()]
+        found += [(id_, seal.codes.get(id_, ""), name) for id_ in ids]
+    return _together(found)
+
+
+def noted_in(processes: Sequence[ProcessPrivacy], verdict: Verdict) -> list[Noted]:
+    """The findings with this verdict in these processes; what the kernel says of the seal before what was tried."""
+    found = [
+        (finding.id, UNKNOWN if verdict == "unknown" else finding.code, each.process)
+        for kind in ("kernel", "probe")
+        for each in processes
+        for finding in each.findings
+        if finding.verdict == verdict and finding.kind == kind
+    ]
+    return _together(found)
+
+
+def _together(found: Sequence[tuple[str, str, ProcessName]]) -> list[Noted]:
+    """Findings that mean the same in the same processes as one."""
+    where: dict[tuple[str, str], dict[ProcessName, None]] = {}
+    for id_, code, name in found:
+        where.setdefault((id_, code), {})[name] = None
+    alike: dict[tuple[object, str, tuple[ProcessName, ...]], list[str]] = {}
+    for (id_, code), names in where.items():
+        meaning = UNKNOWN if code == UNKNOWN else _ALIKE.get(id_) or id_
+        alike.setdefault((meaning, code, tuple(names)), []).append(id_)
+    return [Noted(tuple(ids), code, names) for (_meaning, code, names), ids in alike.items()]
+
+
+def _words(id_: str) -> _Words | None:
+    return _PROBLEMS.get(id_) or _ALIKE.get(id_)

@@ -56,7 +56,11 @@ def short(findings: Sequence[Finding]) -> ProcessSeal:
         open=[finding.id for finding in findings if finding.verdict == "open"],
         warnings=[finding.id for finding in findings if finding.verdict in ("warning", "unknown")],
         absent=[finding.id for finding in findings if finding.verdict == "absent"],
-        codes={finding.id: finding.code for finding in loose if finding.code},
+        codes={
+            finding.id: "unknown" if finding.verdict == "unknown" else finding.code
+            for finding in loose
+            if finding.code or finding.verdict == "unknown"
+        },
     )
 
 

@@ -16,15 +16,15 @@ FRESH_S = 10.0
 
 
 def _try_all(process: ProcessName) -> ProcessPrivacy:
-    from medgemma_tui.privacy import probes
+    from medgemma_tui.privacy.probes import probe
 
-    return probes.probe(process)
+    return probe(process)
 
 
 def _try_quickly(process: ProcessName) -> ProcessPrivacy:
-    from medgemma_tui.privacy import probes
+    from medgemma_tui.privacy.probes import probe
 
-    return probes.probe(process, quick=True)
+    return probe(process, quick=True)
 
 
 def _view(process: ProcessName) -> Sequence[Finding]:

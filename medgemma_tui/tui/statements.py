@@ -164,14 +164,14 @@ def privacy(
     seals: dict[ProcessName, ProcessSeal | None] = {"screen": own_seal, "gateway": facts.gateway}
     if telemetry.service.worker_pid is not None:
         sockets["worker"], seals["worker"] = facts.worker_inet_sockets, facts.worker
-    names = privacy_words.processes(list(sockets))
+    names = privacy_words.process_list(list(sockets))
     known = {name: seal for name, seal in seals.items() if seal is not None}
     total = sum(count for count in sockets.values() if count is not None)
     if total:
         text = _("{total} network sockets open ({names})").format(total=total, names=names)
         return Statement(text, "bad", short=_("{total} sockets").format(total=total))
     for found in privacy_words.noted(known, "open"):
-        text = _("not sealed · {where}: {reason}").format(where=found.where, reason=privacy_words.brief(found.id))
+        text = _("not sealed · {where}: {reason}").format(where=found.where, reason=found.brief)
         return Statement(text, "bad", short=_("not sealed"))
     if None in sockets.values() or None in seals.values():
         return Statement(_("unknown, not every process could be measured"), "unknown")
@@ -179,9 +179,7 @@ def privacy(
         text = _("sealed here · the engine is another program's, not ours to seal ({names})").format(names=names)
         return Statement(text, "warn", short=_("engine not ours"))
     for found in privacy_words.noted(known, "warnings"):
-        text = _("sealed, but {reason} · 0 network sockets ({names})").format(
-            reason=privacy_words.brief(found.id), names=names
-        )
+        text = _("sealed, but {reason} · 0 network sockets ({names})").format(reason=found.brief, names=names)
         return Statement(text, "warn", short=_("sealed, but F3"))
     text = _("sealed · local-only: 0 network sockets ({names})").format(names=names)
     return Statement(text, "ok", short=_("local-only, sealed"))

@@ -214,7 +214,7 @@ def _privacy(
     }
     for level, title in titles.items():
         for found in privacy_words.noted(known, level):
-            rows.append((title.format(where=found.where), privacy_words.reason(found.id, found.code)))
+            rows.append((title.format(where=found.where), found.reason))
     return [*rows, (_("Conversation"), _("in memory only"))]
 
 
