@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import io
 import os
+import re
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -53,7 +54,10 @@ def run() -> int:
         _drop_output()
         if not isinstance(error, BrokenPipeError):  # who hung up does not want to hear why
             place = f"{error.filename}: " if error.filename else ""
-            _complain(f"{place}{error.strerror or error}")
+            _complain(f"{place}{error.strerror or type(error).__name__}")
+        return ExitCode.FAILED
+    except Exception as error:  # not left to sys.excepthook: typer puts its own there
+        print(crash.report(error), file=sys.stderr)
         return ExitCode.FAILED
 
 
@@ -77,11 +81,20 @@ def _command() -> int:
         if isinstance(error, TableError):  # a list changed after it was looked at
             _complain(str(error))
             return ExitCode.USAGE
-        show = getattr(error, "show", None)  # click's usage errors word themselves
-        if show is None:
+        if not hasattr(error, "format_message"):
             raise
-        show()
+        _complain_of_usage(error)
         return int(getattr(error, "exit_code", ExitCode.USAGE))
+
+
+def _complain_of_usage(error: Exception) -> None:
+    """What click says of a command line, made safe; but for words too many, which may be half a question."""
+    from medgemma_tui.safetext import clean
+
+    buffer = io.StringIO()
+    error.show(buffer)  # type: ignore[attr-defined]
+    told = re.sub(r"(Got unexpected extra arguments?) \(.*\)", r"\1. Put a text of several words in quotes.", buffer.getvalue(), flags=re.DOTALL)
+    print(clean(told).rstrip(), file=sys.stderr)
 
 
 def _complain(problem: str) -> None:
