@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import io
 import os
-import re
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -93,7 +92,9 @@ def _complain_of_usage(error: Exception) -> None:
 
     buffer = io.StringIO()
     error.show(buffer)  # type: ignore[attr-defined]
-    told = re.sub(r"(Got unexpected extra arguments?) \(.*\)", r"\1. Put a text of several words in quotes.", buffer.getvalue(), flags=re.DOTALL)
+    told, words, _more = buffer.getvalue().partition("Got unexpected extra argument")
+    if words:
+        told += "There are words too many: put a text of several words in quotes."
     print(clean(told).rstrip(), file=sys.stderr)
 
 
