@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
+import atexit
 import importlib.util
+import os
+import shutil
 import sys
+import tempfile
 from pathlib import Path
 from types import ModuleType
 
 import pytest
+
+# --- no test writes an audit log into the home of whoever runs it -----------------------------------------
+
+_state = tempfile.mkdtemp(prefix="mg-state-")
+os.environ["XDG_STATE_HOME"] = _state
+atexit.register(shutil.rmtree, _state, ignore_errors=True)
 
 # --- NVML: a compiled stand-in for libnvidia-ml.so.1 ------------------------------------------------------
 

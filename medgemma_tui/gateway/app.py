@@ -19,12 +19,17 @@ from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from medgemma_tui.audit.record import Entry, Event
+from medgemma_tui.gateway import chronicle
 from medgemma_tui.gateway.admission import Admission
+from medgemma_tui.gateway.audit_pages import AuditPages
+from medgemma_tui.gateway.auditing import Auditor
 from medgemma_tui.gateway.board import Board, Signal
 from medgemma_tui.gateway.chat import Chat
 from medgemma_tui.gateway.connection import watch
 from medgemma_tui.gateway.door import Door, Entrance, RoleGate
 from medgemma_tui.gateway.incidents import Incidents
+from medgemma_tui.gateway.logins import Logins
 from medgemma_tui.gateway.metrics import Metrics
 from medgemma_tui.gateway.peers import Peer
 from medgemma_tui.gateway.privacy_report import Proof
@@ -34,6 +39,7 @@ from medgemma_tui.gateway.upstream import EngineLost, EngineUnreachable, Upstrea
 from medgemma_tui.http_errors import ApiError, error_handler, error_response, read_body
 from medgemma_tui.protocol import (
     MAX_BODY_BYTES,
+    EventBody,
     ModelList,
     PrivacyFacts,
     ServiceSample,
@@ -57,6 +63,8 @@ _STREAMS_PER_USER = 8
 _USERS = frozenset({Role.USERS})
 _OPS = frozenset({Role.OPS})
 _USERS_AND_OPS = _USERS | _OPS
+_AUDITORS = frozenset({Role.AUDITORS})
+_EVENT_BYTES = 4096
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +76,7 @@ class Gateway:
     board: Board
     upstream: Upstream
     worker_pid: Callable[[], int | None]
+    auditor: Auditor
 
     def application(self, policy: Policy) -> Application:
         """The application for callers whom ``policy`` allows."""
@@ -84,17 +93,21 @@ class Application:
         self._board = gateway.board
         self._sessions = Sessions(settings.session_max_bytes, settings.session_ttl_s)
         self._body_limit = max(MAX_BODY_BYTES, 2 * settings.session_max_bytes)
-        self.incidents = Incidents()
-        """Who is refused and dropped: set ``incidents.listener`` to be told."""
+        self._auditor = auditor = gateway.auditor
+        self._logins = Logins(auditor)
+        self.incidents = Incidents(lambda incident: auditor.later(chronicle.incident_record(incident)))
+        """Who is refused and dropped."""
         calls = settings.slots + settings.queue_per_user + _OTHER_CALLS
         self.door = Door(policy, self.incidents, calls_per_user=calls)
         self._admission = Admission(settings.slots, settings.queue_limit, gateway.board, gateway.signal)
         self._metrics = Metrics(
-            lambda: (self._board.health, self._admission.waiting, self._admission.active, len(self._sessions))
+            lambda: (self._board.health, self._admission.waiting, self._admission.active, len(self._sessions)),
+            lambda: auditor.figures,
         )
         self._proof = Proof(gateway.upstream, gateway.board, gateway.worker_pid, foreign=settings.uses_engine)
         self._sampler = Sampler(settings.telemetry_interval_s, worker_pid=gateway.worker_pid, extra=self._sample)
-        chat = Chat(self._admission, gateway.board, gateway.signal, gateway.upstream, self._metrics)
+        chat = Chat(self._admission, gateway.board, gateway.signal, gateway.upstream, self._metrics, auditor)
+        pages = AuditPages(settings)
         routes = [  # who may call what: one line a route
             self._route("POST", "/v1/chat/completions", chat, _USERS),
             self._route("POST", "/tokenize", self._tokenize, _USERS),
@@ -105,6 +118,8 @@ class Application:
             self._route("GET", "/v1/telemetry", self._telemetry, _USERS_AND_OPS),
             self._route("GET", "/v1/privacy", self._privacy, EVERY_ROLE),
             self._route("PUT GET DELETE", "/v1/session", self._session, _USERS),
+            self._route("POST", "/v1/events", self._events, EVERY_ROLE),
+            self._route("GET", "/v1/audit", pages.lines, _AUDITORS),
         ]
         handlers = {ApiError: error_handler, HTTPException: _routing_error}
         inside = Entrance(Starlette(routes=routes, exception_handlers=handlers), self.door)
@@ -128,10 +143,11 @@ class Application:
         self._watching.cancel()
         self.incidents.stop()
         self._sessions.drop_all()
+        self._logins.end_all()
         await asyncio.to_thread(self._sampler.stop)
 
     async def _health(self, _request: Request) -> Response:
-        health = self._board.health
+        health = self._board.health.model_copy(update={"audit": self._auditor.head})
         return _json(health, status=200 if health.status == "ok" else 503)
 
     async def _tokenize(self, request: Request) -> Response:
@@ -165,11 +181,12 @@ class Application:
                 return await self._sampler.current()
         return None
 
-    async def _telemetry(self, _request: Request) -> Response:
+    async def _telemetry(self, request: Request) -> Response:
         async def events() -> AsyncIterator[bytes]:
-            async with contextlib.aclosing(self._sampler.subscribe()) as samples:
-                async for sample in samples:
-                    yield b"data: %b\n\n" % sample.model_dump_json(exclude_none=True).encode()
+            with self._logins.stream(_owner(request)):
+                async with contextlib.aclosing(self._sampler.subscribe()) as samples:
+                    async for sample in samples:
+                        yield b"data: %b\n\n" % sample.model_dump_json(exclude_none=True).encode()
 
         return StreamingResponse(events(), media_type="text/event-stream", headers={"Cache-Control": "no-store"})
 
@@ -183,10 +200,13 @@ class Application:
     async def _put_session(self, request: Request) -> Response:
         body = await read_body(request, SessionBody, limit=self._body_limit)
         self._sessions.park(_peer(request).uid, body)
+        self._record(request, "park", "ok", {"bytes": len(body.payload.encode("utf-8", "surrogatepass"))})
         return Response(status_code=204)
 
     async def _get_session(self, request: Request) -> Response:
-        return _json(self._sessions.get(_peer(request).uid))
+        reply = self._sessions.get(_peer(request).uid)
+        self._record(request, "take_back", "given", {"expires_in_s": round(reply.expires_in_s)})
+        return _json(reply)
 
     async def _delete_session(self, request: Request) -> Response:
         """Forget the parked conversation, and have the worker forget what it keeps of this owner's.
@@ -198,6 +218,7 @@ class Application:
             raise ApiError(400, "invalid_request_error", "parked: may be drop or keep", param="parked")
         if parked == "drop":
             self._sessions.drop(_peer(request).uid)
+        self._record(request, "wipe", "asked" if parked == "drop" else "left")
         if not self._gateway.settings.uses_engine:
             try:
                 answer = await self._upstream.call("DELETE", "/v1/session", owner=_owner(request), timeout_s=5.0)
@@ -206,6 +227,18 @@ class Application:
             except (EngineUnreachable, EngineLost):  # a worker that is gone keeps nothing
                 log.info("no worker to tell that a conversation is forgotten")
         return Response(status_code=204)
+
+    async def _events(self, request: Request) -> Response:
+        """What only the screen knows, for the audit log; whose it is, the kernel says."""
+        body = await read_body(request, EventBody, limit=_EVENT_BYTES)
+        self._logins.note(_peer(request), _owner(request), body)
+        return Response(status_code=204)
+
+    def _record(
+        self, request: Request, event: Event, outcome: str, counters: dict[str, int | float | str] | None = None
+    ) -> None:
+        peer = _peer(request)
+        self._auditor.later(Entry(event, outcome, peer.uid, peer.name, counters=counters or {}), _owner(request))
 
     def _sample(self) -> tuple[ServiceSample, PrivacyFacts]:
         """Our part of a telemetry sample. Called on the sampling thread; reads figures only."""
@@ -217,6 +250,7 @@ class Application:
             worker_pid=pid,
             worker_rss=None if pid is None else host.rss(pid),
             tokens_per_second=self._metrics.last_speed,
+            ready=self._board.ready,
         )
         return service, self._proof.facts()
 

@@ -12,7 +12,9 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
+from medgemma_tui.gateway.account import Account
 from medgemma_tui.gateway.admission import Admission
+from medgemma_tui.gateway.auditing import AuditFull, Auditor
 from medgemma_tui.gateway.board import Board, Signal
 from medgemma_tui.gateway.metrics import Metrics
 from medgemma_tui.gateway.peers import Peer
@@ -22,7 +24,6 @@ from medgemma_tui.protocol import ChatChunk, ChatRequest, Progress
 
 log = logging.getLogger(__name__)
 
-"""Seconds that a body may take to come."""
 STALL_S = 60.0
 """Seconds that a client may leave a full buffer unread before its place at the engine is given to another."""
 _RETRY_S = 0.2
@@ -33,13 +34,20 @@ class Chat:
     """The endpoint, as an ASGI application."""
 
     def __init__(
-        self, admission: Admission, board: Board, signal: Signal, upstream: Upstream, metrics: Metrics
+        self,
+        admission: Admission,
+        board: Board,
+        signal: Signal,
+        upstream: Upstream,
+        metrics: Metrics,
+        auditor: Auditor,
     ) -> None:
         self._admission = admission
         self._board = board
         self._signal = signal
         self._upstream = upstream
         self._metrics = metrics
+        self._auditor = auditor
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request. Raises ApiError while nothing has been sent."""
@@ -47,10 +55,12 @@ class Chat:
         request = Request(scope, receive)
         out = _Out(scope, receive, send, peer)
         outcome = "error"
+        account: Account | None = None
         try:
             chat = await read_body(request, ChatRequest)
             owner = peer.owner(request.headers.get("x-medgemma-session"))
-            stayed = await until_hangup(receive, self._answer(chat, peer, owner, out))
+            account = Account(self._auditor, peer, owner, chat)
+            stayed = await until_hangup(receive, self._answer(chat, peer, owner, account, out))
             outcome = "ok" if stayed else "cancelled"
         except ApiError as error:
             outcome = error.type
@@ -60,18 +70,26 @@ class Chat:
             await out.fail(error)
         finally:
             self._metrics.count(outcome)
+            if account is not None:
+                account.ended("dropped" if out.dropped else outcome)
 
-    async def _answer(self, chat: ChatRequest, peer: Peer, owner: str, out: _Out) -> None:
+    async def _answer(self, chat: ChatRequest, peer: Peer, owner: str, account: Account, out: _Out) -> None:
         began = time.monotonic()
         reply = self._stream if chat.stream else self._whole
         with self._admission.ticket(peer.uid, patient=chat.wait) as ticket:
             while True:
                 async for progress in self._admission.turn(ticket):
+                    account.position = account.position or progress.position or 0
                     if chat.wait and chat.stream:
                         await out.progress(progress)
                 try:
-                    await reply(chat, owner, out, began)
+                    await account.ask()
+                    await reply(chat, owner, account, out, began)
                     return
+                except AuditFull:
+                    if not chat.wait:
+                        raise
+                    self._admission.put_back(ticket)
                 except EngineUnreachable:
                     if not chat.wait:
                         raise await self._lost() from None
@@ -81,20 +99,22 @@ class Chat:
                     log.warning("the engine was lost while it answered: %s", error)
                     raise await self._lost() from None
 
-    async def _whole(self, chat: ChatRequest, owner: str, out: _Out, began: float) -> None:
+    async def _whole(self, chat: ChatRequest, owner: str, account: Account, out: _Out, began: float) -> None:
         answer = await self._upstream.call("POST", "/v1/chat/completions", chat, owner=owner, timeout_s=None)
         if answer.status != 200:
             raise refusal(answer)
         reply = self._upstream.whole(answer)
         self._note(reply, began, first=False)
+        account.passed_on([reply])
         await out.whole(reply.data)
 
-    async def _stream(self, chat: ChatRequest, owner: str, out: _Out, began: float) -> None:
+    async def _stream(self, chat: ChatRequest, owner: str, account: Account, out: _Out, began: float) -> None:
         wants_usage = chat.wait or (chat.stream_options is not None and chat.stream_options.include_usage)
         first = True
         async with self._upstream.events(chat, owner) as reads:
             await out.start()
             async for events in reads:
+                account.passed_on(events)
                 passed: list[bytes] = []
                 for event in events:
                     self._note(event, began, first=first and event.has_text)
@@ -155,6 +175,8 @@ class _Out:
         self._id = f"chatcmpl-{secrets.token_hex(8)}"
         self._created = int(time.time())
         self.started = False
+        self.dropped = False
+        """True once the client was given up, because it does not read."""
 
     async def whole(self, body: bytes) -> None:
         """The whole reply, as JSON."""
@@ -193,6 +215,7 @@ class _Out:
                 await self._send({"type": "http.response.body", "body": body, "more_body": more})
         except TimeoutError:
             log.warning("%s did not read its reply for %.0f s; dropped", self._peer.name, STALL_S)
+            self.dropped = True
             self._peer.abort()
             await asyncio.sleep(_VERDICT_S)  # the hang-up that this makes ends us here
             raise ApiError(408, "timeout", "the client does not read") from None

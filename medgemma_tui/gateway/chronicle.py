@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from medgemma_tui.audit.record import Entry
 from medgemma_tui.gateway.auditing import Auditor, own_entry
 from medgemma_tui.gateway.board import Board, Signal
+from medgemma_tui.gateway.incidents import Incident
 from medgemma_tui.privacy.seal import Seal
 from medgemma_tui.protocol import Health, ProcessSeal
 from medgemma_tui.settings import Settings
@@ -50,6 +51,12 @@ def worker_seal_record(seal: ProcessSeal) -> Entry:
         counters |= dict.fromkeys(found[:12], verdict)
     outcome = "open" if seal.open else "in_part" if seal.warnings or seal.absent else "sealed"
     return own_entry("seal", outcome, counters)
+
+
+def incident_record(incident: Incident) -> Entry:
+    """Somebody was refused or dropped, as often as ``count`` says since it was last told. No uid: the kernel's -1."""
+    uid = -1 if incident.uid is None else incident.uid
+    return Entry(incident.kind, incident.reason, uid, incident.login, counters={"count": incident.count})
 
 
 class ModelWatch:

@@ -8,6 +8,7 @@ from prometheus_client import CollectorRegistry, Counter, Histogram, disable_cre
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from medgemma_tui.gateway.auditing import Figures
 from medgemma_tui.protocol import GpuSample, Health, Telemetry, Usage
 
 OUTCOMES = frozenset(
@@ -38,7 +39,9 @@ _GPU_GAUGES: tuple[tuple[str, str, Callable[[GpuSample], float | None]], ...] = 
 class Metrics:
     """The counters and histograms, in a registry of their own."""
 
-    def __init__(self, live: Callable[[], tuple[Health, int, int, int]]) -> None:
+    def __init__(
+        self, live: Callable[[], tuple[Health, int, int, int]], audit: Callable[[], Figures] | None = None
+    ) -> None:
         """``live`` gives the health, and how many requests wait, are answered, and conversations are parked."""
         self._registry = CollectorRegistry()
         self._requests = Counter(
@@ -59,7 +62,7 @@ class Metrics:
         )
         self.last_speed: float | None = None
         """Tokens a second of the reply that ended last, by its engine's account."""
-        self._live = _Live(live)
+        self._live = _Live(live, audit)
         self._registry.register(self._live)
 
     def count(self, outcome: str) -> None:
@@ -93,8 +96,9 @@ class Metrics:
 class _Live(Collector):
     """What is read when somebody asks."""
 
-    def __init__(self, live: Callable[[], tuple[Health, int, int, int]]) -> None:
+    def __init__(self, live: Callable[[], tuple[Health, int, int, int]], audit: Callable[[], Figures] | None) -> None:
         self._read = live
+        self._audit = audit
         self.gpus: list[GpuSample] = []
 
     def describe(self) -> list[Metric]:
@@ -112,6 +116,7 @@ class _Live(Collector):
         yield GaugeMetricFamily("medgemma_requests_active", "Requests with the engine", value=active)
         yield GaugeMetricFamily("medgemma_parked_sessions", "Conversations parked in memory", value=parked)
         yield CounterMetricFamily("medgemma_worker_restarts", "Restarts of the worker", value=health.restarts)
+        yield from self._audit_figures()
         if health.percent is not None:
             yield GaugeMetricFamily("medgemma_load_percent", "How much of the model is loaded", value=health.percent)
         for name, text, figure in _GPU_GAUGES:
@@ -121,3 +126,16 @@ class _Live(Collector):
                     gauge.add_metric([str(gpu.index), gpu.name], value)
             if gauge.samples:
                 yield gauge
+
+    def _audit_figures(self) -> Iterator[Metric]:
+        if self._audit is None:
+            return
+        audit = self._audit()
+        yield GaugeMetricFamily("medgemma_audit_writable", "1 while the audit log can be written", value=audit.writable)
+        yield GaugeMetricFamily(
+            "medgemma_audit_kept_records", "Records in memory that are still to be written", value=audit.kept
+        )
+        yield CounterMetricFamily("medgemma_audit_records", "Records written since the start", value=audit.records)
+        yield CounterMetricFamily(
+            "medgemma_audit_failures", "Times that writing failed since the start", value=audit.failures
+        )

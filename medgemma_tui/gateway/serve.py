@@ -20,7 +20,10 @@ from medgemma_tui import crash, model_dir
 from medgemma_tui.exits import ExitCode
 from medgemma_tui.gateway import roles
 from medgemma_tui.gateway.app import Gateway
+from medgemma_tui.gateway.audit_store import AuditStore
+from medgemma_tui.gateway.auditing import Auditor, own_entry
 from medgemma_tui.gateway.board import Board, Signal
+from medgemma_tui.gateway.chronicle import ModelWatch, seal_record
 from medgemma_tui.gateway.connection import protocol_for
 from medgemma_tui.gateway.engine import EngineWatch
 from medgemma_tui.gateway.launch import model_directory, worker_command
@@ -70,7 +73,8 @@ async def _serve(settings: Settings, listener: Listener, access: roles.Access, *
         command = worker_command(settings, listener.worker_socket)
         directory = model_directory(settings)
         engine = Supervisor(command, board, budget, check=lambda: model_dir.inspect(directory))
-    gateway = Gateway(settings, changed, board, upstream, lambda: engine.pid)
+    auditor = Auditor(AuditStore(settings), board)
+    gateway = Gateway(settings, changed, board, upstream, lambda: engine.pid, auditor)
     application = gateway.application(access.policy(os.geteuid(), listener.group))
     server = _Server(
         uvicorn.Config(
@@ -87,6 +91,8 @@ async def _serve(settings: Settings, listener: Listener, access: roles.Access, *
             timeout_graceful_shutdown=_LAST_WORDS_S,
         )
     )
+    auditor.start()
+    auditor.later(seal_record(seal("gateway")))  # what ``run`` has closed
     application.start()
     told = asyncio.Event()
     _end_when_told(told, stdin=private)
@@ -94,6 +100,7 @@ async def _serve(settings: Settings, listener: Listener, access: roles.Access, *
     serving = asyncio.ensure_future(server.serve(sockets=[listener.socket]))
     running = asyncio.ensure_future(engine.run())
     announcing = asyncio.ensure_future(_announce(board, changed))
+    watching = asyncio.ensure_future(ModelWatch(board, changed, auditor).run())
     log.info("listening on %s", listener.path)
     _notify("READY=1")
     code = 0
@@ -114,6 +121,7 @@ async def _serve(settings: Settings, listener: Listener, access: roles.Access, *
         log.info("ending")
         _notify("STOPPING=1")
         announcing.cancel()
+        watching.cancel()
         if not board.final:
             board.put(Health(status="not_ready", reason="failed", detail="the gateway is ending"))
         # The worker first: its open streams end with an error event, and then their connections can close.
@@ -121,7 +129,8 @@ async def _serve(settings: Settings, listener: Listener, access: roles.Access, *
         ending.cancel()
         await asyncio.gather(running, ending, application.stop(), return_exceptions=True)
         server.should_exit = True
-        await asyncio.gather(serving, announcing, return_exceptions=True)
+        await asyncio.gather(serving, announcing, watching, return_exceptions=True)
+        await auditor.close(own_entry("stop", "ok"))
 
 
 class _Server(uvicorn.Server):
