@@ -163,13 +163,18 @@ def prompt_too_long(count: int, limit: int, *, at_least: bool = False, param: st
     )
 
 
-def queue_full(position: int, retry_after_s: int) -> ApiError:
-    """429: the request would have been at ``position`` of the queue."""
+def queue_full(position: int, retry_after_s: int, *, mine: int | None = None) -> ApiError:
+    """429: the request would have been at ``position`` of the queue. ``mine``: its user has so many in it already."""
+    if mine is None:
+        code, message = "queue_full", f"the queue is full: this question would be number {position}"
+    else:
+        code, message = "user_queue_full", f"{mine} questions of this user wait already"
     return ApiError(
         429,
         "queue_full",
-        f"the queue is full: this question would be number {position}",
-        code="queue_full",
+        message,
+        code=code,
         position=position,
+        params=None if mine is None else {"count": str(mine)},
         retry_after_s=retry_after_s,
     )

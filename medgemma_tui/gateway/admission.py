@@ -1,8 +1,8 @@
 """Who may ask now, who waits, and in which order: fair between users, bounded, and told its position.
 
 At most ``slots`` requests are with the engine; at most ``queue_limit`` wait here, but for those of users who have
-nothing else waiting: one user's pile locks nobody out (connections are limited, so the queue is). Users take turns:
-one user's pile of questions delays each of another's by one at most.
+nothing else waiting: one user's pile locks nobody out (connections are limited, so the queue is). At most
+``per_user`` of them are one user's. Users take turns: one user's pile of questions delays each of another's by one.
 """
 
 from __future__ import annotations
@@ -36,10 +36,17 @@ class Admission:
     """The gateway's queue."""
 
     def __init__(
-        self, slots: int, queue_limit: int, board: Board, signal: Signal, clock: Callable[[], float] = time.monotonic
+        self,
+        slots: int,
+        queue_limit: int,
+        per_user: int,
+        board: Board,
+        signal: Signal,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._slots = slots
         self._limit = queue_limit
+        self._per_user = per_user
         self._board = board
         self._signal = signal
         self._clock = clock
@@ -65,12 +72,16 @@ class Admission:
         """Join the queue; leaving the block leaves the queue or gives the place at the engine back.
 
         Raises ApiError: 503 where the model is not ready and the request does not want to wait for it (or waiting
-        is no use), 429 where the queue is full and one of this user's waits already.
+        is no use), 429 where this user has as many waiting as one may have, or the queue is full and one of this
+        user's waits already.
         """
         if not self._board.ready and (not patient or self._board.final):
             raise self._board.refusal()
         free = self._board.ready and not self._waiting and len(self._active) < self._slots
-        if not free and len(self._waiting) >= self._limit and any(other.uid == uid for other in self._waiting):
+        mine = sum(other.uid == uid for other in self._waiting)
+        if not free and mine >= self._per_user:
+            raise self._full(mine=mine)
+        if not free and len(self._waiting) >= self._limit and mine:
             raise self._full()
         self._numbers += 1
         ticket = Ticket(uid, patient, self._numbers)
@@ -150,7 +161,7 @@ class Admission:
         if self._waiting:
             self._signal.fire()
 
-    def _full(self) -> ApiError:
+    def _full(self, *, mine: int | None = None) -> ApiError:
         position = len(self._waiting) + 1
         wait_s = self._mean_s * position / self._slots
-        return queue_full(position, min(120, max(1, math.ceil(wait_s))))
+        return queue_full(position, min(120, max(1, math.ceil(wait_s))), mine=mine)

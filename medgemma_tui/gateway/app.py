@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import json
 import logging
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from prometheus_client import CONTENT_TYPE_LATEST
@@ -15,7 +15,7 @@ from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.requests import Request
-from starlette.responses import Response, StreamingResponse
+from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
@@ -35,6 +35,7 @@ from medgemma_tui.gateway.peers import Peer
 from medgemma_tui.gateway.privacy_report import Proof
 from medgemma_tui.gateway.roles import EVERY_ROLE, Policy, Role
 from medgemma_tui.gateway.sessions import Sessions
+from medgemma_tui.gateway.telemetry_stream import TelemetryStream
 from medgemma_tui.gateway.upstream import EngineLost, EngineUnreachable, Upstream, refusal
 from medgemma_tui.http_errors import ApiError, error_handler, error_response, read_body
 from medgemma_tui.protocol import (
@@ -57,8 +58,6 @@ log = logging.getLogger(__name__)
 _SAMPLE_S = 2.0
 _OTHER_CALLS = 24
 """Calls of one user at once beside the questions that may be answered and wait."""
-_STREAMS_PER_USER = 8
-"""Streams of telemetry of one user at once."""
 
 _USERS = frozenset({Role.USERS})
 _OPS = frozenset({Role.OPS})
@@ -91,7 +90,7 @@ class Application:
         self._gateway = gateway
         self._upstream = gateway.upstream
         self._board = gateway.board
-        self._sessions = Sessions(settings.session_max_bytes, settings.session_ttl_s)
+        self._sessions = Sessions(settings.session_max_bytes, settings.parked_total_bytes, settings.session_ttl_s)
         self._body_limit = max(MAX_BODY_BYTES, 2 * settings.session_max_bytes)
         self._auditor = auditor = gateway.auditor
         self._logins = Logins(auditor)
@@ -99,7 +98,9 @@ class Application:
         """Who is refused and dropped."""
         calls = settings.slots + settings.queue_per_user + _OTHER_CALLS
         self.door = Door(policy, self.incidents, calls_per_user=calls)
-        self._admission = Admission(settings.slots, settings.queue_limit, gateway.board, gateway.signal)
+        self._admission = Admission(
+            settings.slots, settings.queue_limit, settings.queue_per_user, gateway.board, gateway.signal
+        )
         self._metrics = Metrics(
             lambda: (self._board.health, self._admission.waiting, self._admission.active, len(self._sessions)),
             lambda: auditor.figures,
@@ -115,11 +116,12 @@ class Application:
             self._route("GET", "/v1/models/{id:path}", self._model, _USERS),  # another engine's id may be a path
             self._route("GET", "/health", self._health, EVERY_ROLE),
             self._route("GET", "/metrics", self._page, _OPS),
-            self._route("GET", "/v1/telemetry", self._telemetry, _USERS_AND_OPS),
+            self._route("GET", "/v1/telemetry", TelemetryStream(self._sampler, self._logins), _USERS_AND_OPS),
             self._route("GET", "/v1/privacy", self._privacy, EVERY_ROLE),
             self._route("PUT GET DELETE", "/v1/session", self._session, _USERS),
             self._route("POST", "/v1/events", self._events, EVERY_ROLE),
             self._route("GET", "/v1/audit", pages.lines, _AUDITORS),
+            self._route("GET", "/v1/audit/verify", pages.verify, _AUDITORS),
         ]
         handlers = {ApiError: error_handler, HTTPException: _routing_error}
         inside = Entrance(Starlette(routes=routes, exception_handlers=handlers), self.door)
@@ -180,15 +182,6 @@ class Application:
             async with asyncio.timeout(_SAMPLE_S):
                 return await self._sampler.current()
         return None
-
-    async def _telemetry(self, request: Request) -> Response:
-        async def events() -> AsyncIterator[bytes]:
-            with self._logins.stream(_owner(request)):
-                async with contextlib.aclosing(self._sampler.subscribe()) as samples:
-                    async for sample in samples:
-                        yield b"data: %b\n\n" % sample.model_dump_json(exclude_none=True).encode()
-
-        return StreamingResponse(events(), media_type="text/event-stream", headers={"Cache-Control": "no-store"})
 
     async def _privacy(self, _request: Request) -> Response:
         return _json(await self._proof.report())

@@ -24,8 +24,9 @@ class _Parked:
 class Sessions:
     """The parked conversations, by uid."""
 
-    def __init__(self, max_bytes: int, ttl_s: float) -> None:
+    def __init__(self, max_bytes: int, total_bytes: int, ttl_s: float) -> None:
         self._max_bytes = max_bytes
+        self._total_bytes = total_bytes
         self._ttl_s = ttl_s
         self._parked: dict[int, _Parked] = {}
 
@@ -33,7 +34,11 @@ class Sessions:
         return len(self._parked)
 
     def park(self, uid: int, body: SessionBody) -> None:
-        """Keep this one instead of the user's last. Raises ApiError (413) where it is too large."""
+        """Keep this one instead of the user's last.
+
+        Raises ApiError: 413 where it is too large, 507 where all together would be. Then the user's last stays, and
+        nobody else's is thrown out for it.
+        """
         payload = bytearray(body.payload.encode("utf-8", "surrogatepass"))
         if len(payload) > self._max_bytes:
             raise ApiError(
@@ -43,6 +48,9 @@ class Sessions:
                 code="session_too_large",
                 param="payload",
             )
+        others = sum(len(parked.payload) for owner, parked in self._parked.items() if owner != uid)
+        if others + len(payload) > self._total_bytes:
+            raise ApiError(507, "parked_full", "the memory for parked conversations is full")
         self.drop(uid)
         granted_s = min(body.ttl_s, self._ttl_s)
         timer = asyncio.get_running_loop().call_later(granted_s, self.drop, uid)

@@ -29,6 +29,8 @@ class GpuProcess(Reply):
     command: str | None = None
     used_bytes: int | None = None
     is_worker: bool = False
+    together: int = 0
+    """Not 0: so many processes told as one, without names, because the reader is not one of ops. ``pid`` is 0."""
 
 
 class MigInstance(Reply):

@@ -22,11 +22,11 @@ def loading(percent: float) -> Health:
 class Queue:
     """An admission with its board, and requests that stay until they are told to leave."""
 
-    def __init__(self, slots: int = 1, limit: int = 8, health: Health = READY) -> None:
+    def __init__(self, slots: int = 1, limit: int = 8, health: Health = READY, per_user: int = 8) -> None:
         self.signal = Signal()
         self.board = Board(self.signal)
         self.board.put(health)
-        self.admission = Admission(slots, limit, self.board, self.signal)
+        self.admission = Admission(slots, limit, per_user, self.board, self.signal)
         self.told: dict[str, list] = {}
         self.admitted: list[str] = []
         self._leave: dict[str, asyncio.Event] = {}
@@ -122,6 +122,21 @@ async def test_one_user_cannot_lock_another_out_of_a_full_queue():
     assert (await queue.refusal("y")).status == 429
     await queue.go("a")
     assert queue.admitted == ["a", "x"]
+
+
+async def test_one_user_may_have_so_many_waiting():
+    queue = Queue(slots=1, limit=8, per_user=2)
+    for name in ("a", "b", "c", "d"):
+        await queue.come(name, uid=1)
+    error = await queue.refusal("d")
+    assert (error.status, error.type, error.code, error.position) == (429, "queue_full", "user_queue_full", 3)
+    assert error.params == {"count": "2"}
+    assert error.retry_after_s is not None
+    await queue.come("x", uid=2)  # the pile is in nobody else's way
+    assert queue.told["x"] == [("queued", 1, None)]
+    await queue.cancel("c")
+    await queue.come("e", uid=1)
+    assert queue.told["e"] == [("queued", 3, None)]
 
 
 async def test_not_ready_is_refused_unless_it_is_waited_for():

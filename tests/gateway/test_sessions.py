@@ -58,7 +58,7 @@ def test_the_sites_deadline_wins_and_nobody_needs_to_look():
 
 
 async def test_each_user_has_their_own_and_it_is_overwritten_when_it_goes():
-    sessions = Sessions(max_bytes=100, ttl_s=0.5)
+    sessions = Sessions(max_bytes=100, total_bytes=1000, ttl_s=0.5)
     sessions.park(1, SessionBody(payload="one"))
     sessions.park(2, SessionBody(payload="two"))
     assert sessions.get(1).payload == "one"
@@ -76,8 +76,22 @@ async def test_each_user_has_their_own_and_it_is_overwritten_when_it_goes():
     assert kept == bytearray(3)
 
 
+async def test_one_user_cannot_push_anothers_out():
+    sessions = Sessions(max_bytes=100, total_bytes=150, ttl_s=60)
+    sessions.park(1, SessionBody(payload="x" * 100))
+    sessions.park(2, SessionBody(payload="y" * 50))
+    with pytest.raises(ApiError) as caught:
+        sessions.park(2, SessionBody(payload="y" * 51))
+    assert (caught.value.status, caught.value.type) == (507, "parked_full")
+    assert sessions.get(1).payload == "x" * 100
+    assert sessions.get(2).payload == "y" * 50  # the last one that was taken is kept
+    sessions.park(1, SessionBody(payload="z" * 99))  # one's own is not counted twice
+    sessions.park(2, SessionBody(payload="y" * 51))
+    sessions.drop_all()
+
+
 async def test_parking_again_begins_the_time_anew():
-    sessions = Sessions(max_bytes=100, ttl_s=1.0)
+    sessions = Sessions(max_bytes=100, total_bytes=1000, ttl_s=1.0)
     for _ in range(4):
         sessions.park(1, SessionBody(payload="x"))
         await asyncio.sleep(0.3)
@@ -88,7 +102,7 @@ async def test_no_more_time_is_promised_than_was_granted(monkeypatch):
     now = 4739.3
     assert (now + 0.3) - now > 0.3  # what a clock in floating point does
     monkeypatch.setattr(asyncio.get_running_loop(), "time", lambda: now, raising=False)
-    sessions = Sessions(max_bytes=100, ttl_s=0.3)
+    sessions = Sessions(max_bytes=100, total_bytes=1000, ttl_s=0.3)
     sessions.park(1, SessionBody(payload="x", ttl_s=3600))
     assert sessions.get(1).expires_in_s <= 0.3
     sessions.drop_all()
