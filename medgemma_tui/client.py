@@ -16,6 +16,7 @@ import httpx
 import httpx_sse
 from pydantic import BaseModel, ValidationError
 
+from medgemma_tui.closed_socket import group_of
 from medgemma_tui.protocol import (
     ChatChunk,
     ChatCompletion,
@@ -41,7 +42,8 @@ class ServiceError(Exception):
     """A call failed. ``status`` is the HTTP status, 0 when the gateway could not be reached or hung up.
 
     ``info.type`` is the gateway's typed reason (``loading``, ``queue_full``, ``too_large`` …), or
-    ``unreachable`` / ``interrupted`` / ``bad_reply`` from this side.
+    ``unreachable`` / ``interrupted`` / ``bad_reply`` from this side, or ``forbidden`` with code ``no_permission``
+    where the socket's file is closed to this user.
     """
 
     def __init__(self, status: int, info: ErrorInfo, retry_after_s: float | None = None) -> None:
@@ -79,7 +81,7 @@ class Client:
 
     async def health(self) -> Health:
         """``GET /health``; a 503 is an answer here, not an error. Raises ServiceError when unreachable."""
-        async with _mapped():
+        async with _mapped(self.socket):
             response = await self._http.get("/health")
         return _parse(Health, response.text)
 
@@ -90,13 +92,13 @@ class Client:
 
     async def tokenize(self, request: TokenizeRequest) -> TokenizeReply:
         """Exact token counts. Raises ServiceError."""
-        async with _mapped():
+        async with _mapped(self.socket):
             response = await self._http.post("/tokenize", content=_body(request), headers=_JSON)
         return _checked(TokenizeReply, response)
 
     async def chat(self, request: ChatRequest) -> ChatCompletion:
         """The whole reply at once. Raises ServiceError."""
-        async with _mapped():
+        async with _mapped(self.socket):
             response = await self._http.post(
                 "/v1/chat/completions", content=_chat_body(request, stream=False), headers=_JSON, timeout=None
             )
@@ -108,7 +110,7 @@ class Client:
         Raises ServiceError, also when the stream ends without its last event.
         """
         async with (
-            _mapped(),
+            _mapped(self.socket),
             httpx_sse.aconnect_sse(
                 self._http,
                 "POST",
@@ -127,10 +129,10 @@ class Client:
                 yield _parse(ChatChunk, event.data)
             raise ServiceError(0, ErrorInfo(type="interrupted", message="the stream ended without its last event"))
 
-    async def telemetry(self) -> AsyncIterator[Telemetry]:
+    async def telemetry(self) -> AsyncGenerator[Telemetry]:
         """GPU and host samples until the caller leaves or the gateway ends. Raises ServiceError."""
         async with (
-            _mapped(),
+            _mapped(self.socket),
             httpx_sse.aconnect_sse(self._http, "GET", "/v1/telemetry", timeout=None) as source,
         ):
             await _raise_for_status(source.response)
@@ -139,13 +141,13 @@ class Client:
 
     async def privacy(self) -> PrivacyReport:
         """What the gateway and its worker try and read in their processes. Takes seconds. Raises ServiceError."""
-        async with _mapped():
+        async with _mapped(self.socket):
             response = await self._http.get("/v1/privacy", timeout=_PRIVACY_S)
         return _checked(PrivacyReport, response)
 
     async def park(self, body: SessionBody) -> None:
         """Keep a conversation in the gateway's memory. Raises ServiceError (413 when too large)."""
-        async with _mapped():
+        async with _mapped(self.socket):
             response = await self._http.put("/v1/session", content=_body(body), headers=_JSON)
         await _raise_for_status(response)
 
@@ -171,17 +173,17 @@ class Client:
 
         The first is ``login``; a screen whose telemetry stream ends without a ``logout`` is recorded as lost.
         """
-        async with _mapped():
+        async with _mapped(self.socket):
             response = await self._http.post("/v1/events", content=_body(event), headers=_JSON)
         await _raise_for_status(response)
 
     async def _delete(self, path: str) -> None:
-        async with _mapped():
+        async with _mapped(self.socket):
             response = await self._http.delete(path)
         await _raise_for_status(response)
 
     async def _get(self, path: str, kind: type[_M]) -> _M:
-        async with _mapped():
+        async with _mapped(self.socket):
             response = await self._http.get(path)
         return _checked(kind, response)
 
@@ -232,12 +234,30 @@ def _error(response: httpx.Response) -> ServiceError:
     return ServiceError(response.status_code, info, retry_after)
 
 
+def _is_closed(error: BaseException) -> bool:
+    """Whether the file system refused, at the bottom of what httpx makes of it."""
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, PermissionError):
+            return True
+        cause = cause.__cause__ or cause.__context__
+    return False
+
+
 @asynccontextmanager
-async def _mapped() -> AsyncIterator[None]:
+async def _mapped(socket: Path) -> AsyncIterator[None]:
     """Turn what the transport raises into ServiceError."""
     try:
         yield
-    except httpx.ConnectError:
+    except httpx.ConnectError as error:
+        if _is_closed(error):
+            info = ErrorInfo(
+                type="forbidden",
+                message="the gateway's socket is closed to this user",
+                code="no_permission",
+                params={"group": group_of(socket)},
+            )
+            raise ServiceError(0, info) from None
         raise ServiceError(0, ErrorInfo(type="unreachable", message="the gateway's socket does not answer")) from None
     except (httpx.TransportError, httpx_sse.SSEError) as error:
         raise ServiceError(

@@ -28,6 +28,7 @@ from medgemma_tui.i18n import N_, _, ngettext
 from medgemma_tui.plain_lines import Lines, read_question
 from medgemma_tui.plain_lines import say as _say
 from medgemma_tui.plain_lines import tell as _tell
+from medgemma_tui.plain_privacy import Notice
 from medgemma_tui.protocol import ChatRequest, ErrorInfo, ModelCard
 from medgemma_tui.safetext import clean
 from medgemma_tui.settings import Settings
@@ -72,6 +73,7 @@ class _Session:
         self._settings = settings
         self._client = client
         self._runner = runner
+        self._privacy = Notice()
         self._conversation = Conversation()
         self._card_is_theirs = False  # the person wrote or emptied it: the program changes it no more
         self._show_trace = True
@@ -88,6 +90,7 @@ class _Session:
         if self._settings.uses_demo and launch.service_socket(self._settings) is None:
             _tell(_("DEMO, NOT MEDICAL"))
         _tell(words.verify())
+        self._runner.run(self._privacy.tell(self._client))
         _tell(_("Type a question and press Enter. /help lists the commands."))
         while (line := read_question()) is not None:
             try:
@@ -389,6 +392,7 @@ class _Session:
                 shown = text
             await asyncio.sleep(0.25)
         self._model = health.model or self._model
+        await self._privacy.tell(self._client)
 
 
 def _facts(turn: Turn) -> str:

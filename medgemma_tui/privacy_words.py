@@ -188,6 +188,11 @@ class Noted:
         return process_list(self.processes)
 
     @property
+    def about(self) -> str:
+        """The ids and the code, to tell one such thing from another."""
+        return " ".join((*self.ids, self.code))
+
+    @property
     def brief(self) -> str:
         """What is wrong, in a few words: for the status bar."""
         if self.code == UNKNOWN:

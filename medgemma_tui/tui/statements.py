@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from medgemma_tui import privacy_words, problems
+from medgemma_tui import privacy_state, problems
 from medgemma_tui.i18n import _
-from medgemma_tui.protocol import GpuSample, Health, ModelCard, ProcessName, ProcessSeal, Telemetry
+from medgemma_tui.protocol import GpuSample, Health, ModelCard, ProcessSeal, Telemetry
 from medgemma_tui.safetext import clean_line
 from medgemma_tui.tui.widgets.gpu_words import THROTTLES, no_card, nvml_reason
 from medgemma_tui.tui.widgets.status_bar import Level, Statement
@@ -159,27 +159,6 @@ def privacy(
         return Statement(_("unknown, the service does not answer"), "unknown")
     if age_s > STALE_AFTER_S:
         return Statement(_("unknown, last counted {age} s ago").format(age=f"{age_s:.0f}"), "unknown")
-    facts = telemetry.privacy
-    sockets: dict[ProcessName, int | None] = {"screen": own_sockets, "gateway": facts.gateway_inet_sockets}
-    seals: dict[ProcessName, ProcessSeal | None] = {"screen": own_seal, "gateway": facts.gateway}
-    if telemetry.service.worker_pid is not None:
-        sockets["worker"], seals["worker"] = facts.worker_inet_sockets, facts.worker
-    names = privacy_words.process_list(list(sockets))
-    known = {name: seal for name, seal in seals.items() if seal is not None}
-    total = sum(count for count in sockets.values() if count is not None)
-    if total:
-        text = _("{total} network sockets open ({names})").format(total=total, names=names)
-        return Statement(text, "bad", short=_("{total} sockets").format(total=total))
-    for found in privacy_words.noted(known, "open"):
-        text = _("not sealed · {where}: {reason}").format(where=found.where, reason=found.brief)
-        return Statement(text, "bad", short=_("not sealed"))
-    if None in sockets.values() or None in seals.values():
-        return Statement(_("unknown, not every process could be measured"), "unknown")
-    if facts.foreign_engine:
-        text = _("sealed here · the engine is another program's, not ours to seal ({names})").format(names=names)
-        return Statement(text, "warn", short=_("engine not ours"))
-    for found in privacy_words.noted(known, "warnings"):
-        text = _("sealed, but {reason} · 0 network sockets ({names})").format(reason=found.brief, names=names)
-        return Statement(text, "warn", short=_("sealed, but F3"))
-    text = _("sealed · local-only: 0 network sockets ({names})").format(names=names)
-    return Statement(text, "ok", short=_("local-only, sealed"))
+    running = telemetry.service.worker_pid is not None
+    told = privacy_state.state(telemetry.privacy, own_seal, own_sockets, has_worker=running)
+    return Statement(told.text, told.level, short=told.short)
