@@ -56,6 +56,15 @@ class _Place:
     size: int
 
 
+@dataclass(frozen=True, slots=True)
+class _Failed:
+    """What a failed call was to write, and where: what is left of it counts as not written and is ours to cut off."""
+
+    path: Path
+    offset: int
+    data: bytes
+
+
 def now() -> datetime:
     """The local time with its offset."""
     return datetime.now().astimezone()
@@ -79,7 +88,7 @@ class AuditLog:
         self._head: Head | None = None
         self._place: _Place | None = None
         self._doubt = True  # what we remember is not known to be what is on the disk
-        self._failed = b""  # what a failed call was to write: what is left of it is ours to cut off
+        self._failed: _Failed | None = None
         self._owed: list[Entry] = []  # records about the log itself, written with the next ones
         self._recent: deque[_Written] = deque(maxlen=_RECENT_RECORDS)
         self._mutex = threading.Lock()
@@ -215,18 +224,18 @@ class AuditLog:
 
         Nobody else's bytes are touched.
         """
-        failed, place = self._failed, self._place
-        if failed and place is not None:
+        failed = self._failed
+        if failed is not None:
             with contextlib.suppress(FileNotFoundError):
-                descriptor = os.open(place.path, os.O_RDWR | os.O_NOFOLLOW)
+                descriptor = os.open(failed.path, os.O_RDWR | os.O_NOFOLLOW)
                 try:
-                    left = files.read_at(descriptor, place.size, len(failed) + 1)
-                    if left and failed.startswith(left):
-                        os.ftruncate(descriptor, place.size)
+                    left = files.read_at(descriptor, failed.offset, len(failed.data) + 1)
+                    if left and failed.data.startswith(left):
+                        os.ftruncate(descriptor, failed.offset)
                         os.fsync(descriptor)
                 finally:
                     os.close(descriptor)
-        self._failed = b""
+        self._failed = None
 
     def _set_aside(self, torn: tail.Torn, *, next_seq: int) -> None:
         """Keep bytes that are no record in a file of their own, then take them off the log."""
@@ -305,24 +314,22 @@ class AuditLog:
     def _write(self, records: Sequence[_Written], *, new_file: bool) -> None:
         """All lines in one write, synced. What fails is cut off again. Raises OSError."""
         data = b"".join(each.line for each in records)
+        path = self._directory / files.name_of(records[0].head.seq)
+        place = None if new_file else self._place
         self._doubt = True  # until all of it went well
-        if new_file:
-            path = self._directory / files.name_of(records[0].head.seq)
+        self._failed = _Failed(place.path, place.size, data) if place else _Failed(path, 0, data)
+        if place is None:
             try:
-                inode = _write_new(path, data)
+                self._place = _Place(path, _write_new(path, data), len(data))
                 files.sync_directory(self._directory)
             except OSError:
                 with contextlib.suppress(OSError):
                     path.unlink()
                 raise
-            self._place = _Place(path, inode, len(data))
         else:
-            place = self._place
-            assert place is not None
-            self._failed = data
             _append(place, data)
-            self._failed = b""
             place.size += len(data)
+        self._failed = None
         self._doubt = False
 
     # --- anchors and age ---

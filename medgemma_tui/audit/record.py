@@ -106,12 +106,16 @@ class Record(BaseModel):
 class Line:
     """A line that has the form of a record; whether it is one of ours, ``authentic`` says."""
 
+    content: bytes
     seq: int
     prev: str
     mac: str
-    body: bytes
-    """What the keyed hash is of."""
     key_id: str
+
+    @property
+    def body(self) -> bytes:
+        """What the keyed hash is of."""
+        return self.content[:-_MAC_BYTES] + b"}"
 
 
 def write(entry: Entry, *, seq: int, time: datetime, prev: str, key: Key) -> tuple[bytes, str]:
@@ -144,7 +148,7 @@ def parse(line: bytes) -> Line | None:
         return None
     key_id = _KEY_ID.search(line)
     prev, mac = end[1].decode("ascii"), end[2].decode("ascii")
-    return Line(int(start[1]), prev, mac, line[:-_MAC_BYTES] + b"}", key_id[1].decode("ascii") if key_id else "")
+    return Line(line, int(start[1]), prev, mac, key_id[1].decode("ascii") if key_id else "")
 
 
 def authentic(line: Line, key: Key) -> bool:

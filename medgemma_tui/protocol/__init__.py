@@ -5,6 +5,13 @@ Requests refuse unknown fields, so that a typo is told and not ignored; replies 
 more than we know, so those models ignore what they do not need.
 """
 
+from medgemma_tui.protocol.audit import (
+    AuditFinding,
+    AuditFindingKind,
+    AuditNote,
+    AuditNoteKind,
+    AuditVerdict,
+)
 from medgemma_tui.protocol.base import (
     Reply,
     Wire,
@@ -66,7 +73,12 @@ from medgemma_tui.protocol.telemetry import (
 __all__ = [
     "MAX_BODY_BYTES",
     "AssistantMessage",
+    "AuditFinding",
+    "AuditFindingKind",
     "AuditHead",
+    "AuditNote",
+    "AuditNoteKind",
+    "AuditVerdict",
     "ChatChunk",
     "ChatCompletion",
     "ChatMessage",
