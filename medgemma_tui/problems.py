@@ -68,8 +68,27 @@ _ERRORS = {
     "context_length_exceeded": N_("The text is longer than the context window. Nothing was sent and nothing was cut."),
     "too_large": N_("The text is too large to send. Nothing was sent and nothing was cut."),
     "forbidden": N_("This user may not use the service. Ask the box's staff to be added to the clinic's group."),
+    "user_queue_full": N_(
+        "You have as many questions waiting as one person may ({count}). This one was kept; send it again later."
+    ),
+    "too_many_calls": N_("Your account has too much going on at once. Nothing was lost; try again in a moment."),
+    "parked_full": N_(
+        "The memory for parked conversations is full, so this one was not parked. Nobody else's was thrown out for it."
+    ),
     "failed": N_("The model could not be kept running. The box's staff should look at the service's log."),
     "shutting_down": N_("The service is being stopped. What had been written is kept; ask again when it is back."),
+}
+
+_NOT_ALLOWED = {  # by the code beside ``forbidden``, where the group is known
+    "peer_not_allowed": N_(
+        "Your account is not in the group {group}, whose members may use this service. "
+        "Ask the box's staff to add it, then log in again."
+    ),
+    "role_needed": N_("This is for members of the group {group}, and your account is not in it. Ask the box's staff."),
+    "no_permission": N_(
+        "The service's socket is closed to your account. Ask the box's staff to add it to the group {group}, "
+        "then log in again."
+    ),
 }
 
 _TOO_LONG = {  # by what is known of the length
@@ -142,6 +161,8 @@ def sentence(error: ErrorInfo) -> str:
     known = _known(error.type, error.code)
     if error.code == "context_length_exceeded" and "limit" in params:
         known = next((_TOO_LONG[name] for name in _TOO_LONG if name in params), known)
+    if params.get("group"):
+        known = _NOT_ALLOWED.get(str(error.code), known)
     if known is None:
         return _("The service refused: {message}").format(message=clean_line(error.message))
     before = {} if error.position is None else {"before": str(error.position - 1)}

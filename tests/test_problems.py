@@ -71,3 +71,12 @@ def test_a_service_that_ends_is_a_lost_one() -> None:
     info = ErrorInfo(type="shutting_down", message="x")
     assert problems.exit_code(info) == ExitCode.SERVICE_LOST
     assert "x" not in problems.sentence(info).split()
+
+
+@pytest.mark.parametrize("code", ["peer_not_allowed", "role_needed", "no_permission"])
+def test_who_may_not_is_told_which_group_may(code: str) -> None:
+    told = problems.sentence(ErrorInfo(type="forbidden", message="", code=code, params={"group": "clinic\x1b[2J"}))
+    assert "group clinic" in told
+    assert "\x1b" not in told
+    bare = problems.sentence(ErrorInfo(type="forbidden", message="", code=code, params={"group": ""}))
+    assert "may not use the service" in bare
