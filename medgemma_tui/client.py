@@ -18,6 +18,7 @@ from pydantic import BaseModel, ValidationError
 
 from medgemma_tui.closed_socket import group_of
 from medgemma_tui.protocol import (
+    AuditVerdict,
     ChatChunk,
     ChatCompletion,
     ChatRequest,
@@ -144,6 +145,27 @@ class Client:
         async with _mapped(self.socket):
             response = await self._http.get("/v1/privacy", timeout=_PRIVACY_S)
         return _checked(PrivacyReport, response)
+
+    async def audit_verdict(self) -> AuditVerdict:
+        """The service's audit log, checked by the service: for auditors. Raises ServiceError."""
+        async with _mapped(self.socket):
+            response = await self._http.get("/v1/audit/verify", timeout=None)
+        return _checked(AuditVerdict, response)
+
+    async def audit_lines(self) -> AsyncGenerator[bytes]:
+        """The lines of the service's audit log, oldest first, without their newlines: for auditors.
+
+        Raises ServiceError.
+        """
+        async with _mapped(self.socket), self._http.stream("GET", "/v1/audit", timeout=None) as response:
+            await _raise_for_status(response)
+            rest = b""
+            async for piece in response.aiter_bytes():
+                *lines, rest = (rest + piece).split(b"\n")
+                for line in lines:
+                    yield line
+            if rest:
+                yield rest
 
     async def park(self, body: SessionBody) -> None:
         """Keep a conversation in the gateway's memory. Raises ServiceError (413 when too large)."""
