@@ -12,6 +12,7 @@ from starlette.responses import Response, StreamingResponse
 
 from medgemma_tui.audit import files, places
 from medgemma_tui.audit.errors import for_os_error
+from medgemma_tui.audit.verify import verify
 from medgemma_tui.http_errors import ApiError
 from medgemma_tui.settings import Settings
 
@@ -24,6 +25,7 @@ class AuditPages:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
+        self._verifying = asyncio.Lock()
 
     async def lines(self, request: Request) -> Response:
         """The log as it is on the disk, a record a line; ``?since_seq=N``: what came after that one."""
@@ -42,6 +44,13 @@ class AuditPages:
         wanted = [file.path for file, following in zip(listed, firsts, strict=True) if following > int(since) + 1]
         headers = {"Cache-Control": "no-store"}
         return StreamingResponse(_read(wanted, int(since)), media_type="application/x-ndjson", headers=headers)
+
+    async def verify(self, _request: Request) -> Response:
+        """Check all of it, in a thread; one check at a time."""
+        where = places.of(self._settings)
+        async with self._verifying:
+            verdict = await asyncio.to_thread(verify, where.directory, where.key, where.anchors)
+        return Response(verdict.model_dump_json(), media_type="application/json")
 
 
 async def _read(paths: list[Path], since: int) -> AsyncIterator[bytes]:

@@ -16,7 +16,7 @@ from medgemma_tui.gateway.account import Account
 from medgemma_tui.gateway.admission import Admission
 from medgemma_tui.gateway.auditing import AuditFull, Auditor
 from medgemma_tui.gateway.board import Board, Signal
-from medgemma_tui.gateway.metrics import Metrics
+from medgemma_tui.gateway.metrics import OUTCOMES, Metrics
 from medgemma_tui.gateway.peers import Peer
 from medgemma_tui.gateway.upstream import EngineLost, EngineUnreachable, Event, Upstream, engine_error, refusal
 from medgemma_tui.http_errors import ApiError, read_body
@@ -64,7 +64,8 @@ class Chat:
             outcome = "ok" if stayed else "cancelled"
         except ApiError as error:
             outcome = error.type
-            log.info("%s: refused or failed: %s", peer.name, error.type)
+            told = error.type if error.type in OUTCOMES else "error"  # another engine's word could be anything
+            log.info("%s: refused or failed: %s", peer.name, told)
             if not out.started:
                 raise
             await out.fail(error)

@@ -2,7 +2,8 @@
 
 The last message is its script: ``n=5 pause=0.01`` writes five tokens, ``die=3`` ends the process after three of
 them, ``refuse=413`` refuses, ``old`` uses ``reasoning_content``, ``big`` writes 1 kB a token, ``raw=TEXT`` sends
-TEXT as an event. ``GET /seen`` tells what came. Run: engine_stub.py SOCKET [load_s] [exit_code after_s]
+TEXT as an event, ``sections`` writes two headings. ``GET /seen`` tells what came, and the file that STUB_TALLY names
+gets a byte for each question, so that the count outlives us. Run: engine_stub.py SOCKET [load_s] [exit_code after_s]
 """
 
 import asyncio
@@ -16,6 +17,9 @@ SOCKET = sys.argv[1]
 LOAD_S = float(sys.argv[2]) if len(sys.argv) > 2 else 0.0
 EXIT = (int(sys.argv[3]), float(sys.argv[4])) if len(sys.argv) > 4 else None
 BORN = time.monotonic()
+TALLY = (
+    os.open(os.environ["STUB_TALLY"], os.O_WRONLY | os.O_APPEND | os.O_CREAT) if "STUB_TALLY" in os.environ else None
+)
 SEEN = {"chats": [], "owners": [], "forgotten": [], "cancelled": 0, "finished": 0, "written": 0, "active": 0}
 
 
@@ -61,6 +65,8 @@ async def route(method, path, headers, body, reader, writer):
         SEEN["forgotten"].append(headers.get("x-medgemma-owner"))
         send(writer, 200, {})
     else:
+        if TALLY is not None:
+            os.write(TALLY, b"x")
         request = json.loads(body)
         SEEN["chats"].append(request)
         SEEN["owners"].append(headers.get("x-medgemma-owner"))
@@ -117,6 +123,9 @@ async def chat(request, reader, writer):
                 await asyncio.sleep(pause)
             if hangup.done():
                 raise ConnectionResetError
+        if "sections" in script:
+            for text in ("\n## Defi", "nition\nx is y\n", "**2. Me", "chanism**:\nz"):
+                event([{"index": 0, "delta": {"content": text}, "finish_reason": None}])
         if "raw" in script:
             raw(script["raw"])
         event([{"index": 0, "delta": {}, "finish_reason": "stop"}])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import signal
@@ -34,9 +35,10 @@ def short_directory() -> Path:
 class Engine:
     """The stub engine as a process of its own."""
 
-    def __init__(self, directory: Path, *arguments: str) -> None:
+    def __init__(self, directory: Path, *arguments: str, tally: Path | None = None) -> None:
         self.socket = directory / "engine.sock"
-        self.process = subprocess.Popen([sys.executable, "-I", str(STUB), str(self.socket), *arguments])
+        env = {**os.environ, **({"STUB_TALLY": str(tally)} if tally else {})}
+        self.process = subprocess.Popen([sys.executable, "-I", str(STUB), str(self.socket), *arguments], env=env)
         wait_for(self.socket.exists, what="the stub engine's socket")
         self.http = client(self.socket)
 
@@ -95,6 +97,12 @@ class Running:
 
     def health(self) -> dict:
         return self.http.get("/health").json()
+
+    def records(self, *events: str, since: int = 0) -> list[dict]:
+        """The audit log's records, those of these events where some are named."""
+        lines = self.http.get(f"/v1/audit?since_seq={since}").text.splitlines()
+        found = [json.loads(line) for line in lines]
+        return [record for record in found if not events or record["event"] in events]
 
     def ask(self, content: str, *, timeout: float = 60.0, headers=None, **fields) -> httpx.Response:
         """One question, its whole reply."""
