@@ -14,6 +14,7 @@ os.environ.update(
     DO_NOT_TRACK="1",
 )
 
+from medgemma_tui.privacy import isolation
 
 _INTERRUPTED = 130
 
@@ -21,6 +22,7 @@ _INTERRUPTED = 130
 def main() -> None:
     """Run the command line and exit with its code."""
     _open_missing_streams()
+    isolation.enter()
     try:
         from medgemma_tui.cli import run
 

@@ -64,7 +64,7 @@ def _command() -> int:
     from medgemma_tui.settings import SettingsError
 
     try:
-        result = app(standalone_mode=False)
+        result = app(prog_name="medgemma-tui", standalone_mode=False)
         return int(result) if isinstance(result, int) else ExitCode.OK
     except SettingsError as error:
         for problem in error.problems:

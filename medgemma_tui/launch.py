@@ -17,7 +17,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING
 
-from medgemma_tui.child_environment import handed_on
+from medgemma_tui.child_environment import kept
 from medgemma_tui.settings import SERVICE_SOCKET, Settings, run_dir
 
 if TYPE_CHECKING:
@@ -26,13 +26,12 @@ if TYPE_CHECKING:
 STARTING_GRACE_S = 30.0
 """Seconds that a private gateway may take until its socket answers."""
 _LAST_WORDS_S = 1.0
-_OWN = ("HOME", "USER", "LOGNAME", "XDG_RUNTIME_DIR", "XDG_CONFIG_HOME", "XDG_STATE_HOME", "VIRTUAL_ENV")
+_TERMINALS = ("TERM", "SSH_", "TMUX", "STY", "NOTIFY_", "LISTEN_", "WATCHDOG_")
 
 
 def gateway_environment() -> dict[str, str]:
-    """What a private gateway gets to see: what every child does, this user's places, and our own settings."""
-    own = {name: value for name, value in os.environ.items() if name in _OWN or name.startswith("MEDGEMMA_")}
-    return {**handed_on(os.environ), **own}
+    """What a private gateway gets to see: what we run with ourselves, without what only a terminal's user needs."""
+    return {name: value for name, value in kept(os.environ).items() if not name.startswith(_TERMINALS)}
 
 
 def service_socket(settings: Settings) -> Path | None:
