@@ -54,6 +54,11 @@ def stack(error: BaseException) -> list[str]:
     return [clean_line(line) for line in lines]
 
 
+def line(error: BaseException) -> str:
+    """``stack`` on one line, for a log."""
+    return " | ".join(each.strip() for each in stack(error))
+
+
 def install() -> None:
     """From now on this process reports in this way what nobody caught: on the main thread, in any other, in a task's
     or an object's end.
@@ -123,7 +128,7 @@ class LogFormatter(logging.Formatter):
     def formatException(self, ei: Any) -> str:
         """Kind and frames."""
         error = ei[1]
-        return "" if error is None else " | ".join(line.strip() for line in stack(error))
+        return "" if error is None else line(error)
 
 
 def log_to(stream: TextIO) -> None:

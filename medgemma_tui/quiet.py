@@ -6,7 +6,7 @@ import logging
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from medgemma_tui.crash import stack
+from medgemma_tui import crash
 from medgemma_tui.http_errors import ApiError, error_response
 
 
@@ -33,7 +33,7 @@ class Quiet:
         try:
             await self._app(scope, receive, watched)
         except Exception as error:
-            self._log.error("a request failed: %s", " | ".join(line.strip() for line in stack(error)))
+            self._log.error("a request failed: %s", crash.line(error))
             failure = ApiError(500, "internal_error", f"{self._who} failed; its log names the place")
             if started:
                 await send({"type": "http.response.body", "body": b"data: %b\n\n" % failure.body(), "more_body": False})

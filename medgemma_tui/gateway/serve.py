@@ -32,7 +32,7 @@ from medgemma_tui.gateway.supervisor import RestartBudget, Supervisor
 from medgemma_tui.gateway.upstream import Upstream
 from medgemma_tui.privacy.seal import seal
 from medgemma_tui.protocol import Health
-from medgemma_tui.settings import Settings
+from medgemma_tui.settings import Settings, SettingsError
 
 log = logging.getLogger(__name__)
 
@@ -55,6 +55,11 @@ def run(settings: Settings, *, socket: Path, private: bool) -> int:
             return runner.run(_serve(settings, listener, access, private=private))
     except ListenError as error:
         log.error("%s", error)
+        return ExitCode.FAILED
+    except SettingsError:
+        raise
+    except Exception as error:
+        log.error("the gateway failed: %s", crash.line(error))
         return ExitCode.FAILED
 
 
