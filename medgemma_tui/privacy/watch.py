@@ -105,12 +105,13 @@ def report_of(
     processes: Sequence[ProcessPrivacy], missing: Sequence[ProcessName], *, foreign_engine: bool = False
 ) -> PrivacyReport:
     """A report on these processes. It is shut where every finding of every process is, or is a second layer that is
-    not to be had, and where nobody is missing.
+    not to be had, and where nobody is missing. Nothing tried proves nothing.
     """
-    shut = all(
-        process.findings and all(finding.verdict in ("shut", "absent") for finding in process.findings)
-        for process in processes
-    )
+    proved = bool(processes) and all(process.findings for process in processes)
+    shut = all(finding.verdict in ("shut", "absent") for process in processes for finding in process.findings)
     return PrivacyReport(
-        processes=list(processes), missing=list(missing), foreign_engine=foreign_engine, shut=shut and not missing
+        processes=list(processes),
+        missing=list(missing),
+        foreign_engine=foreign_engine,
+        shut=proved and shut and not missing,
     )
