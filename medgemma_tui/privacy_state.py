@@ -12,11 +12,12 @@ from medgemma_tui.protocol import PrivacyFacts, ProcessName, ProcessSeal
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """The line, and the two or three words of it that must be readable everywhere."""
+    """The line, the two or three words of it for 80 columns, and the one that must be readable everywhere."""
 
     level: Literal["ok", "warn", "bad", "unknown"]
     text: str
     short: str = ""
+    shortest: str = ""
     about: str = ""
     """What is not shut, by its ids, whichever processes it is in."""
 
@@ -37,14 +38,14 @@ def state(facts: PrivacyFacts, own_seal: ProcessSeal | None, own_sockets: int | 
         return State("bad", text, _("{total} sockets").format(total=total))
     for found in words.noted(known, "open")[:1]:
         text = _("not sealed · {where}: {reason}").format(where=found.where, reason=found.brief)
-        return State("bad", text, _("not sealed"), found.about)
+        return State("bad", text, _("not sealed"), about=found.about)
     if None in sockets.values() or None in seals.values():
         return State("unknown", _("unknown, not every process could be measured"))
     if facts.foreign_engine:
         text = _("sealed here · the engine is another program's, not ours to seal ({names})").format(names=names)
-        return State("warn", text, _("engine not ours"))
+        return State("warn", text, _("other engine"))
     for found in words.noted(known, "warnings")[:1]:
         text = _("sealed, but {reason} ({where}) · 0 network sockets").format(reason=found.brief, where=found.where)
-        return State("warn", text, _("sealed, but F3"), found.about)
+        return State("warn", text, _("sealed, see F3"), _("sealed"), found.about)
     text = _("sealed · local-only: 0 network sockets ({names})").format(names=names)
-    return State("ok", text, _("local-only, sealed"))
+    return State("ok", text, _("local-only, sealed"), _("local-only"))

@@ -161,4 +161,4 @@ def privacy(
         return Statement(_("unknown, last counted {age} s ago").format(age=f"{age_s:.0f}"), "unknown")
     running = telemetry.service.worker_pid is not None
     told = privacy_state.state(telemetry.privacy, own_seal, own_sockets, has_worker=running)
-    return Statement(told.text, told.level, short=told.short)
+    return Statement(told.text, told.level, short=told.short, shortest=told.shortest)

@@ -15,6 +15,7 @@ from answering import Answering
 from gateway_running import Engine, Running, short_directory
 
 from medgemma_tui import i18n
+from medgemma_tui.protocol import ProcessSeal
 from medgemma_tui.settings import Settings
 from medgemma_tui.tui import environment
 
@@ -22,7 +23,7 @@ _plugin = {name: value for name, value in os.environ.items() if name.startswith(
 environment.prepare(Settings())
 os.environ.update(_plugin)  # the snapshot plugin's own, which the program would drop
 
-from medgemma_tui.tui import profile  # noqa: E402
+from medgemma_tui.tui import link, profile  # noqa: E402
 from medgemma_tui.tui.commands import Screen  # noqa: E402
 from medgemma_tui.tui.link import ExistingGateway  # noqa: E402
 from medgemma_tui.tui.screens.guard import DEAF_S, Guard  # noqa: E402
@@ -36,6 +37,29 @@ def english():
     yield
     i18n.set_language("en")
     i18n.set_ascii(False)
+
+
+class SealedWatch:
+    """In the place of ``privacy.watch.Watch``: pytest's own process is not sealed, and is not tried."""
+
+    seal: ProcessSeal | None = ProcessSeal(inet_sockets=0)
+
+    def __init__(self, process: str) -> None:
+        assert process == "screen"
+
+    def latest(self) -> ProcessSeal | None:
+        return self.seal
+
+
+@pytest.fixture(autouse=True)
+def sealed_screen(monkeypatch):
+    """The screen's own process counts as sealed; a test may set ``seal`` of what this gives."""
+
+    class Watch(SealedWatch):
+        pass
+
+    monkeypatch.setattr(link, "Watch", Watch)
+    return Watch
 
 
 @pytest.fixture(scope="session")

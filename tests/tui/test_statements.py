@@ -16,6 +16,7 @@ from medgemma_tui.protocol import (
     Health,
     ModelCard,
     PrivacyFacts,
+    ProcessSeal,
     ServiceSample,
     Telemetry,
     TokenizeReply,
@@ -98,12 +99,11 @@ def test_while_the_model_loads_nobody_says_where_it_runs():
 
 
 def test_old_figures_are_no_statement():
-    facts = PrivacyFacts(gateway_inet_sockets=0, worker_inet_sockets=0)
-    now = sample().model_copy(update={"privacy": facts})
-    for said in (statements.gpu(now, UP, 20.0), statements.privacy(now, 0, UP, 20.0)):
+    now = sample().model_copy(update={"privacy": facts()})
+    for said in (statements.gpu(now, UP, 20.0), statements.privacy(now, 0, UP, 20.0, SEALED)):
         assert said.level == "unknown"
         assert "20 s" in said.text
-    assert statements.gpu(now, UP, 1.0).level == statements.privacy(now, 0, UP, 1.0).level == "ok"
+    assert statements.gpu(now, UP, 1.0).level == statements.privacy(now, 0, UP, 1.0, SEALED).level == "ok"
 
 
 SEVERAL = [
@@ -119,12 +119,14 @@ HEALTHS = [READY, *(down(reason, percent=43).health for reason in ("starting", "
 def test_eighty_columns_cut_no_statement_whatever_the_states_are(lang, demo):
     i18n.set_language(lang)
     card = ModelCard(id="medgemma-1.5-4b-it", demo=demo, quantization="nf4", device="cpu")
-    for telemetry, health, sockets in product(SEVERAL, HEALTHS, (0, 12, None)):
-        facts = PrivacyFacts(gateway_inet_sockets=0, worker_inet_sockets=0)
-        now = telemetry.model_copy(update={"privacy": facts})
+    foreign = facts(worker=None, foreign_engine=True)
+    told = [(0, facts()), (12, facts()), (None, facts()), (0, facts(NO_FILTER)), (0, facts(SWAP)), (0, foreign)]
+    for telemetry, health, (sockets, privacy) in product(SEVERAL, HEALTHS, told):
+        now = telemetry.model_copy(update={"privacy": privacy})
         link = Link(connected=True, health=health, model=card)
         widget = StatusBar(profile.choose("color", {}))
-        widget.show(statements.gpu(now, link), statements.model(link), statements.privacy(now, sockets, link))
+        private = statements.privacy(now, sockets, link, own_seal=SEALED)
+        widget.show(statements.gpu(now, link), statements.model(link), private)
         (line,) = widget.compose_lines(78)
         text = "".join(part for part, _ink in line)
         assert "…" not in text, text
@@ -167,24 +169,76 @@ def test_the_demo_is_named_in_every_state_and_never_ok():
         assert said.level != "ok"
 
 
+SEALED = ProcessSeal(inet_sockets=0)
+
+
+def facts(gateway=SEALED, worker=SEALED, sockets=(0, 0), **more) -> PrivacyFacts:
+    return PrivacyFacts(
+        gateway_inet_sockets=sockets[0], worker_inet_sockets=sockets[1], gateway=gateway, worker=worker, **more
+    )
+
+
+def seal(**lists) -> ProcessSeal:
+    return ProcessSeal(inet_sockets=0, **lists)
+
+
+PLAN = BudgetPlan(window=8192, instructions=0, card=0, history=0, draft=0, reserve=0)
+NO_FILTER = seal(open=["seccomp", "tcp"], codes={"seccomp": "no_libseccomp"})
+SWAP = seal(warnings=["swap"], codes={"swap": "swap_plain"})
+
+
 @pytest.mark.parametrize(
-    ("own", "gateway", "worker", "pid", "level", "words"),
+    ("own", "sockets", "told", "pid", "level", "words"),
     [
-        (0, 0, 0, 7, "ok", "local-only · 0 network sockets (screen, gateway, worker)"),
-        (0, 0, None, None, "ok", "local-only · 0 network sockets (screen, gateway)"),
-        (1, 0, 0, 7, "bad", "1 network sockets open"),
-        (0, 0, None, 7, "unknown", "not every process"),
-        (None, 0, 0, 7, "unknown", "not every process"),
-        (0, 2, None, 7, "bad", "2 network sockets"),
+        (SEALED, 0, facts(), 7, "ok", "sealed · local-only: 0 network sockets (screen, gateway, worker)"),
+        (SEALED, 0, facts(worker=None, sockets=(0, None)), None, "ok", "0 network sockets (screen, gateway)"),
+        (seal(absent=["network_namespace"]), 0, facts(), 7, "ok", "sealed · local-only"),  # the first layer holds
+        (SEALED, 1, facts(), 7, "bad", "1 network sockets open"),
+        (SEALED, 0, facts(sockets=(2, None)), 7, "bad", "2 network sockets"),
+        (NO_FILTER, 0, facts(), 7, "bad", "not sealed · screen: no system call filter"),
+        (SEALED, 0, facts(gateway=NO_FILTER), 7, "bad", "not sealed · gateway: no system call filter"),
+        (SEALED, 0, facts(worker=NO_FILTER), 7, "bad", "not sealed · worker: no system call filter"),
+        (SEALED, 0, facts(worker=seal(open=["brand_new"])), 7, "bad", "not sealed · worker: brand_new"),
+        (None, 0, facts(gateway=NO_FILTER), 7, "bad", "not sealed · gateway"),  # known is known
+        (SWAP, 0, facts(SWAP, SWAP), 7, "warn", "sealed, but swap is not encrypted (screen, gateway, worker)"),
+        (SWAP, 0, facts(gateway=NO_FILTER), 7, "bad", "not sealed"),
+        (seal(warnings=["swap"], codes={"swap": "unknown"}), 0, facts(), 7, "warn", "not everything could be measured"),
+        (SEALED, 0, facts(sockets=(0, None)), 7, "unknown", "not every process"),
+        (SEALED, None, facts(), 7, "unknown", "not every process"),
+        (None, 0, facts(), 7, "unknown", "not every process"),
+        (SEALED, 0, facts(gateway=None), 7, "unknown", "not every process"),  # an older gateway does not tell
+        (SEALED, 0, facts(worker=None), 7, "unknown", "not every process"),
+        (SWAP, 0, facts(worker=None), 7, "unknown", "not every process"),
+        (SEALED, 0, facts(worker=None, foreign_engine=True), None, "warn", "not ours to seal (screen, gateway)"),
+        (SEALED, 0, facts(NO_FILTER, None, foreign_engine=True), None, "bad", "not sealed · gateway"),
     ],
 )
-def test_the_privacy_statement(own, gateway, worker, pid, level, words):
-    facts = PrivacyFacts(gateway_inet_sockets=gateway, worker_inet_sockets=worker)
-    telemetry = Telemetry(time=1.0, privacy=facts, service=ServiceSample(worker_pid=pid))
-    said = statements.privacy(telemetry, own, UP)
-    assert said.level == level
+def test_the_privacy_statement(own, sockets, told, pid, level, words):
+    telemetry = Telemetry(time=1.0, privacy=told, service=ServiceSample(worker_pid=pid))
+    said = statements.privacy(telemetry, sockets, UP, own_seal=own)
     assert words in said.text
-    assert "sealed" not in said.text
+    assert said.level == level
+    assert ("local-only" in said.text) <= (level == "ok")
+
+
+def test_the_system_screen_tells_each_process_and_why_something_is_not_shut():
+    bare = seal(absent=["network_namespace"], codes={"network_namespace": "not_wanted"})
+    telemetry = Telemetry(time=1.0, privacy=facts(gateway=NO_FILTER, worker=SWAP, sockets=(0, 3)))
+    text = system_text(telemetry, 0, UP, "/run/x.sock", PLAN, own_seal=bare)
+    rows = text[text.index("Privacy") :].splitlines()
+    assert rows[1:4] == [
+        "  Screen: sealed · network sockets: 0",
+        "  Gateway: not sealed · network sockets: 0",
+        "  Worker: sealed, with a warning · network sockets: 3",
+    ]
+    assert rows[4].startswith("  Not shut (gateway): The system call filter is not in force")
+    assert "libseccomp2" in rows[4]
+    assert rows[5].startswith("  Not shut (gateway): A socket that leads out of this box could be opened (tcp)")
+    assert rows[6].startswith("  Warning (worker): The system may write memory")
+    assert rows[7].startswith("  Not to be had here (screen): This process is not in an empty network namespace.")
+    foreign = Telemetry(time=1.0, privacy=facts(worker=None, foreign_engine=True))
+    assert "Worker: Another program answers" in system_text(foreign, 0, UP, "x", PLAN)
+    assert "Gateway: n/a" in system_text(None, 0, UP, "x", PLAN)
 
 
 def test_the_system_screen_says_na_for_what_nobody_told_and_makes_names_safe():
@@ -202,7 +256,7 @@ def test_the_system_screen_says_na_for_what_nobody_told_and_makes_names_safe():
     assert "Process 9: 1.0 GiB · a b · cd" in text
     assert "\x1b" not in text
     assert "\u202e" not in text
-    assert "Network sockets of the screen: n/a" in text
+    assert "Screen: n/a · network sockets: n/a" in text
 
 
 def turn(question: str, answer: str) -> Turn:

@@ -25,11 +25,13 @@ class Statement:
     """One statement in the language in use, the most important words first.
 
     ``short`` is what must still be readable at 80 columns; empty: the text up to its first comma, bracket or dot.
+    ``shortest`` is for where even that is too long; empty: the short form up to its first colon.
     """
 
     text: str
     level: Level = "unknown"
     short: str = ""
+    shortest: str = ""
 
     @property
     def brief(self) -> str:
@@ -42,7 +44,7 @@ class Statement:
     @property
     def least(self) -> str:
         """The state alone, without its reason."""
-        return re.split("[:：]", self.brief)[0]
+        return self.shortest or re.split("[:：]", self.brief)[0]
 
 
 class StatusBar(Panel):
