@@ -13,6 +13,8 @@ import psutil
 import pytest
 from gateway_running import Running, events, wait_for
 
+from medgemma_tui.protocol import PrivacyFacts
+
 pytestmark = pytest.mark.engine
 
 QUESTION = "糖尿病肾病的GFR分期标准是什么？"
@@ -80,7 +82,11 @@ def test_the_prompt_that_does_not_fit(gateway):
 def test_neither_process_holds_an_inet_socket_and_the_gateway_has_no_torch(gateway):
     with gateway.http.stream("GET", "/v1/telemetry") as response:
         sample = json.loads(next(events(response)))
-    assert sample["privacy"] == {"gateway_inet_sockets": 0, "worker_inet_sockets": 0, "sealed": False}
+    facts = PrivacyFacts.model_validate(sample["privacy"])
+    assert (facts.gateway_inet_sockets, facts.worker_inet_sockets, facts.foreign_engine) == (0, 0, False)
+    for seal in (facts.gateway, facts.worker):
+        assert seal is not None
+        assert (seal.inet_sockets, seal.open) == (0, [])
     assert sample["service"]["worker_rss"] > 50 * 2**20
     with open(f"/proc/{gateway.process.pid}/maps") as maps:
         assert "torch" not in maps.read()

@@ -13,8 +13,10 @@ import time
 
 import pytest
 
-from medgemma_tui.protocol import PrivacyFacts, ServiceSample, Telemetry
+from medgemma_tui.protocol import PrivacyFacts, ProcessSeal, ServiceSample, Telemetry
 from medgemma_tui.telemetry.sampler import Sampler
+
+SEALED = ProcessSeal(inet_sockets=0)
 
 
 @pytest.fixture
@@ -60,10 +62,10 @@ async def test_a_slow_reader_gets_the_newest_and_no_backlog(sampler):
 
 async def test_the_gateways_own_part_is_in_the_sample(sampler):
     running = sampler(
-        extra=lambda: (ServiceSample(queued=3, active=2), PrivacyFacts(gateway_inet_sockets=0, sealed=True))
+        extra=lambda: (ServiceSample(queued=3, active=2), PrivacyFacts(gateway_inet_sockets=0, gateway=SEALED))
     )
     sample = await running.current()
-    assert (sample.service.queued, sample.privacy.sealed) == (3, True)
+    assert (sample.service.queued, sample.privacy.gateway) == (3, SEALED)
 
 
 async def test_a_failing_callback_is_logged_once_and_sampling_goes_on(sampler, caplog):
