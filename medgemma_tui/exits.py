@@ -14,4 +14,6 @@ class ExitCode(IntEnum):
     MODEL_INVALID = 3
     OUT_OF_MEMORY = 4
     SERVICE_LOST = 5
+    LOCKED = 6
+    """The screen was locked for too long, or by wrong PINs: the session was ended."""
     INTERRUPTED = 130

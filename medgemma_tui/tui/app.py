@@ -14,21 +14,24 @@ from time import monotonic
 from typing import ClassVar
 
 from textual import events
-from textual.app import App
 from textual.binding import Binding, BindingType
 from textual.timer import Timer
 
 from medgemma_tui import crash, i18n, problems
 from medgemma_tui.clinical.budget import BudgetPlan
 from medgemma_tui.i18n import _
-from medgemma_tui.protocol import ProcessSeal, Telemetry
+from medgemma_tui.protocol import EventBody, ProcessSeal, Telemetry
 from medgemma_tui.safetext import clean, clean_line
 from medgemma_tui.settings import Settings
 from medgemma_tui.tui import messages, profile, statements, themes
 from medgemma_tui.tui.controller import Controller
 from medgemma_tui.tui.driver import SafeDriver
+from medgemma_tui.tui.errands import Errands
 from medgemma_tui.tui.link import ExistingGateway, Gateway, Link, Service, connect
+from medgemma_tui.tui.lockable import LockableApp
+from medgemma_tui.tui.locker import Locker
 from medgemma_tui.tui.screens.chat import ChatScreen
+from medgemma_tui.tui.taking_back import TakingBack
 from medgemma_tui.tui.widgets.composer import Composer
 
 _PACKAGED_STYLES = Path(__file__).resolve().parent.parent / "styles"
@@ -40,7 +43,7 @@ RESTED_S = 0.12
 SIGNALS = (signal.SIGTERM, signal.SIGHUP, signal.SIGINT)
 
 
-class MedgemmaApp(App[None]):
+class MedgemmaApp(LockableApp):
     """The screen of one person, over one gateway."""
 
     CSS_PATH: ClassVar[list[str | PurePath]] = [*sorted(STYLES.glob("*.tcss"))]
@@ -60,7 +63,7 @@ class MedgemmaApp(App[None]):
     ) -> None:
         themes.use_scrollbars(console)
         i18n.set_ascii(console.name == "ascii")
-        self._console_profile = console
+        self.profile = console
         super().__init__(driver_class=SafeDriver)
         self.settings = settings
         self._gateway = gateway
@@ -73,8 +76,11 @@ class MedgemmaApp(App[None]):
         self.own_sockets: int | None = None
         self.own_seal: ProcessSeal | None = None
         self.chat = ChatScreen(settings, console, self._offers)
-        self.controller = Controller(settings, i18n.language(), self.wire, self.chat)
+        self.errands = Errands(self.wire)
+        self.controller = Controller(settings, i18n.language(), self.wire, self.errands, self.chat)
         self.controller.demo = started_demo
+        self.locker = Locker(self)
+        self.taking_back = TakingBack(self)
         self._resting: Timer | None = None  # runs while nothing is typed
         self._failure = ""
         self.final_code = 0
@@ -89,7 +95,7 @@ class MedgemmaApp(App[None]):
 
     def get_theme_variable_defaults(self) -> dict[str, str]:
         """Our own roles of colour, under any theme."""
-        return themes.variable_defaults(self._console_profile)
+        return themes.variable_defaults(self.profile)
 
     async def on_mount(self) -> None:
         """Show the chat at once; reach the gateway after the first frame."""
@@ -103,20 +109,23 @@ class MedgemmaApp(App[None]):
         self.chat.offer()
         self._show_state()
         self.controller.draft_changed()
-        self.set_interval(1.0, self._watch_age)
+        self.set_interval(1.0, self._each_second)
         self.chat.show_modes(self.controller.thinking, self.controller.sections)
         self.call_after_refresh(self._after_first_frame)
 
     def _after_first_frame(self) -> None:
         self.wire.start()
+        self.errands.start()
         self.set_timer(WARM_UP_AFTER_S, self.controller.warm_up)
 
     async def on_unmount(self) -> None:
         """Hang up. The gateway of our own is stopped after the terminal is back as it was."""
+        if self._exception is None:
+            await self.say_goodbye()
         await self.wire.close()
 
     def _on_signal(self, number: int) -> None:
-        self.exit(return_code=128 + number)
+        self.locker.hang_up(128 + number)
 
     def _thread_failed(self, arguments: threading.ExceptHookArgs) -> None:
         """A thread of ours or of Textual's has died, perhaps the one that reads the keys: the screen cannot go on."""
@@ -140,6 +149,8 @@ class MedgemmaApp(App[None]):
 
     async def on_event(self, event: events.Event) -> None:
         """What is typed or pasted outside the composer goes there, and nothing typed behind it overtakes it."""
+        if self.locker.sees(event):
+            return
         typed = isinstance(event, events.Paste) or (isinstance(event, events.Key) and event.is_printable)
         if typed and not event.is_forwarded and self.screen is self.chat:
             self.chat.take_typing()
@@ -156,7 +167,9 @@ class MedgemmaApp(App[None]):
         """The gateway answers."""
         self.state = replace(self.state, connected=True, lost=False)
         self._failure = ""
+        self.errands.note(EventBody(event="login", outcome="ok"))
         self.controller.connected()
+        self.taking_back.connected()
         self._show_state()
 
     def on_disconnected(self, message: messages.Disconnected) -> None:
@@ -174,14 +187,14 @@ class MedgemmaApp(App[None]):
         if message.model is not None:
             self.controller.window_known(message.model.max_model_len)
         self._tell_controller(ready=message.health.reason == "ready")
-        self.chat.welcome.show(self._is_demo)
+        self.chat.welcome.show(self.is_demo)
         self.chat.offer()
         self._show_state()
 
     def _tell_controller(self, *, ready: bool) -> None:
         card = self.state.model
         quantization = card.quantization or "" if card is not None else ""
-        self.controller.service_ready(ready=ready, demo=self._is_demo, model=self._model_id, quantization=quantization)
+        self.controller.service_ready(ready=ready, demo=self.is_demo, model=self._model_id, quantization=quantization)
 
     def on_telemetry_arrived(self, message: messages.TelemetryArrived) -> None:
         """A second went by."""
@@ -200,6 +213,7 @@ class MedgemmaApp(App[None]):
     def on_reply_ended(self, message: messages.ReplyEnded) -> None:
         """The answer is over."""
         self.controller.ended(message.turn_id, message.error)
+        self.locker.answer_ended()
 
     def on_counted(self, message: messages.Counted) -> None:
         """Tokens were counted."""
@@ -246,13 +260,23 @@ class MedgemmaApp(App[None]):
         expected = max(statements.STALE_AFTER_S, 2 * self.settings.telemetry_interval_s)
         return age if self.telemetry is not None and age > expected else 0.0
 
+    def _each_second(self) -> None:
+        self.locker.tick()
+        self._watch_age()
+
     def _watch_age(self) -> None:
         """A gateway that says nothing more: its last figures are told to be old."""
         if self.age_s:
             self._show_state()
 
     @property
-    def _is_demo(self) -> bool:
+    def name_shown(self) -> str:
+        """The program's and the box's name."""
+        return f"MedGemma · {clean_line(self.settings.box_name or socket.gethostname())}"
+
+    @property
+    def is_demo(self) -> bool:
+        """Whether the demo model answers."""
         return self.state.model.demo if self.state.model is not None else self.state.demo
 
     @property
@@ -272,8 +296,7 @@ class MedgemmaApp(App[None]):
         self.chat.show_status(gpu, statements.model(state), privacy)
         shown = telemetry if state.connected else None
         self.chat.show_telemetry(shown, gpu.text, statements.device(state), age)
-        name = clean_line(self.settings.box_name or socket.gethostname())
-        self.chat.title_bar.show(f"MedGemma · {name}", self._is_demo, i18n.language())
+        self.chat.title_bar.show(self.name_shown, self.is_demo, i18n.language())
         self._show_banner()
 
     def _show_banner(self) -> None:

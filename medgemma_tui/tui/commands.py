@@ -13,7 +13,9 @@ from medgemma_tui.tui.conversation import Turn
 from medgemma_tui.tui.help_text import help_text
 from medgemma_tui.tui.screens import dialogs
 from medgemma_tui.tui.screens.guard import Guard
+from medgemma_tui.tui.screens.pin import SetPin
 from medgemma_tui.tui.screens.prompt import PromptView
+from medgemma_tui.tui.screens.take_back import TakeBack
 from medgemma_tui.tui.system_text import system_text
 from medgemma_tui.tui.widgets.pieces import is_demo
 
@@ -38,6 +40,8 @@ _WINDOWS = {
     dialogs.RawText: "raw",
     dialogs.Confirm: "confirm",
     Guard: "guard",
+    SetPin: "pin",
+    TakeBack: "take_back",
     PromptView: "prompt",
 }
 """Windows that have a help of their own."""
@@ -86,14 +90,15 @@ class Screen(MedgemmaApp):
 
     def action_card(self) -> None:
         """The patient card."""
-        self._edit_card(self.controller.card.text)
+        self.edit_card(self.controller.card.text)
 
-    def _edit_card(self, text: str) -> None:
+    def edit_card(self, text: str) -> None:
+        """The patient card, with this text in its editor."""
         self.push_screen(dialogs.CardEditor(text), self._card_closed)
 
     def _card_closed(self, text: str | None) -> None:
         if text is not None:
-            self.controller.set_card(text, self._edit_card)
+            self.controller.set_card(text, self.edit_card)
 
     def action_raw(self) -> None:
         """The message letter for letter."""
@@ -129,7 +134,7 @@ class Screen(MedgemmaApp):
         from medgemma_tui.tui.screens.teaching import TeachingScreen
 
         self._taught = turn
-        self._teaching = TeachingScreen(self._console_profile, turn.question, demo=is_demo(turn))
+        self._teaching = TeachingScreen(self.profile, turn.question, demo=is_demo(turn))
         self.push_screen(self._teaching, self._teaching_closed)
         language = question_language(turn.answer)
         asked = self.controller.request_about(turn, causal.request_text(language))
@@ -249,8 +254,8 @@ class Screen(MedgemmaApp):
             self.chat.say(dialogs.sent_to_clipboard())
 
     def action_new_patient(self) -> None:
-        """Wipe everything, after asking where there is something."""
-        if not self.controller.holds_text:
+        """Wipe everything, after asking where there is something, here or kept in the service."""
+        if not self.controller.holds_text and not self.taking_back.left:
             self.controller.wipe()
             return
         question = _("New patient: wipe conversation, patient card and draft, here and in the service?")

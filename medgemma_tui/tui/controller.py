@@ -20,6 +20,8 @@ from medgemma_tui.tui.conversation import Conversation
 from medgemma_tui.tui.conversation import Turn as Turn
 from medgemma_tui.tui.desk import Desk, Sections, Thinking
 from medgemma_tui.tui.drafting import Drafting
+from medgemma_tui.tui.errands import Errands
+from medgemma_tui.tui.keeping import Keeper, Kept
 from medgemma_tui.tui.link import Link
 from medgemma_tui.tui.pasting import Paster
 from medgemma_tui.tui.patient_card import PatientCard
@@ -35,9 +37,10 @@ _NEXT_SECTIONS: dict[Sections, Sections] = {"auto": "always", "always": "off", "
 class Controller:
     """The conversation of one screen. ``ready`` and ``demo`` are kept by the app as the service tells them."""
 
-    def __init__(self, settings: Settings, language: Language, link: Link, view: View) -> None:
+    def __init__(self, settings: Settings, language: Language, link: Link, errands: Errands, view: View) -> None:
         self._settings = settings
         self._link = link
+        self._errands = errands
         self._view = view
         self._desk = Desk(
             settings,
@@ -45,6 +48,7 @@ class Controller:
             instructions.load(settings, language),
             thinking=settings.thinking,
             sections=settings.sections,
+            report=errands.note,
         )
         self.window = Window(self._desk, link)
         self._reader = Reader(self._desk, link)
@@ -52,6 +56,7 @@ class Controller:
         self.card = PatientCard(self._desk, self._card_changed)
         self._sender = Sender(self._desk, self.window, self._reader, self.card, link, self.draft_changed)
         self._paster = Paster(self._desk, self.window, self.draft_changed)
+        self._keeper = Keeper(self._desk, self.window, self.card, self._sender, self._paster)
         self._forget_owed = False
 
     @property
@@ -290,6 +295,12 @@ class Controller:
 
     def wipe(self) -> None:
         """New patient: forget conversation, card, draft and counts, here and in the service."""
+        self.clear()
+        self._forget_owed = True
+        self._errands.forget()
+
+    def clear(self) -> None:
+        """Forget it here. What the service keeps stays."""
         self._link.stop_reply()
         self._desk.conversation = Conversation()
         self.window.forget()
@@ -305,8 +316,21 @@ class Controller:
         self._view.wiped()
         self._drafting.emptied()
         self._view.offer()
-        self._forget_owed = True
-        self._link.forget()
+        self.draft_changed()
+
+    def gather(self, card_draft: str | None = None) -> Kept:
+        """Everything of this patient, to be kept elsewhere. ``card_draft``: what stands in the card's editor."""
+        return self._keeper.gather(card_draft)
+
+    def take_back(self, kept: Kept) -> None:
+        """Everything as it was, in the place of what is here; what was typed meanwhile stays behind its draft."""
+        typed = self._view.draft
+        if self.conversation.entries:
+            self.clear()
+            self._view.set_draft(typed)
+        self._keeper.put_back(kept)
+        self._view.offer()
+        self.read_draft()
         self.draft_changed()
 
     def forgotten(self, error: ErrorInfo | None) -> None:
@@ -356,7 +380,7 @@ class Controller:
     def connected(self) -> None:
         """The service is back."""
         if self._forget_owed:
-            self._link.forget()
+            self._errands.forget()
 
     def service_ready(self, *, ready: bool, demo: bool, model: str, quantization: str = "") -> None:
         """What the service says of itself; counts are taken up again when it becomes ready."""

@@ -17,6 +17,11 @@ from medgemma_tui.protocol import ChatChunk, ChatMessage, ChatRequest, ErrorInfo
 _ids = count(1)
 
 
+def new_id() -> int:
+    """An id that no other entry of this process has."""
+    return next(_ids)
+
+
 @dataclass(frozen=True)
 class Sent:
     """What went to the model for one turn, kept so that it can be shown as it was.
@@ -37,7 +42,7 @@ class Turn:
 
     question: str
     asked_at: datetime
-    id: int = field(default_factory=lambda: next(_ids))
+    id: int = field(default_factory=new_id)
     state: Literal["waiting", "reasoning", "answering", "done"] = "waiting"
     waiting_for: str = ""
     """While waiting, in plain words: queued behind n, loading n %, reading the prompt n %."""
@@ -108,7 +113,7 @@ class Notice:
 
     text: str
     level: Literal["info", "warning", "error"] = "info"
-    id: int = field(default_factory=lambda: next(_ids))
+    id: int = field(default_factory=new_id)
 
 
 Entry = Turn | Notice

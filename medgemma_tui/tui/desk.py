@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Literal
 
+from medgemma_tui.protocol import EventBody
 from medgemma_tui.settings import Settings
 from medgemma_tui.tui.conversation import Conversation, Notice, Turn
 from medgemma_tui.tui.view import View
@@ -32,6 +34,8 @@ class Desk:
     """The turn that the draft will replace."""
     set_aside: str = ""
     """The draft that was there before an edit."""
+    report: Callable[[EventBody], None] = lambda _event: None
+    """Takes what is for the audit log."""
 
     @property
     def remaining(self) -> Conversation:

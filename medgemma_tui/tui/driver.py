@@ -19,6 +19,7 @@ from textual.drivers.linux_driver import LinuxDriver
 from textual.message import Message
 
 from medgemma_tui.safetext import clean
+from medgemma_tui.tui.messages import Resumed, TerminalGone
 
 if TYPE_CHECKING:
     from textual.app import App
@@ -113,6 +114,10 @@ class SafeDriver(LinuxDriver):
         super().__init__(app, debug=debug, mouse=mouse, size=size)
         self._file = _Terminal(cast("TextIO", self._file))  # type: ignore[assignment]
 
+    def _sigcont_application(self, *_signal: object) -> None:
+        self._app.post_message(Resumed())  # before the screen is drawn again
+        super()._sigcont_application()
+
     def run_input_thread(self) -> None:
         """Read the terminal and dispatch events until the app ends; ends the app when the terminal is gone."""
         selector = selectors.SelectSelector()
@@ -131,7 +136,7 @@ class SafeDriver(LinuxDriver):
                 except OSError:
                     data = b""
                 if not data:
-                    self._app.call_later(self._app.exit)
+                    self._app.post_message(TerminalGone())
                     return
                 for is_paste, text in splitter.feed(decode(data)):
                     if is_paste:

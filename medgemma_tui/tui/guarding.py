@@ -6,9 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from medgemma_tui import clinical_words
+from medgemma_tui import clinical_words, events
 from medgemma_tui.clinical.findings import Identifier
 from medgemma_tui.i18n import _, ngettext
+from medgemma_tui.protocol import EventBody
 
 Choice = Literal["mask", "send", "edit"]
 Policy = Literal["warn", "mask", "block"]
@@ -40,6 +41,15 @@ def about_card(found: tuple[Identifier, ...], policy: Policy) -> Guarded:
     sentence = _sentence(len(found), _only_masked() if policy == "block" else _("Nothing was pinned yet."))
     keep = "" if policy == "block" else _("pin it as it is")
     return Guarded(found, _("Before pinning"), sentence, _("mask and pin"), keep, _("back to the card"))
+
+
+def event(found: Sequence[Identifier], choice: Choice, policy: Policy) -> EventBody:
+    """What a person decided, for the audit log."""
+    if choice == "mask":
+        return events.guard(found, "masked")
+    if choice == "send" and policy == "warn":
+        return events.guard(found, "sent")
+    return events.guard(found, "blocked" if policy == "block" else "edited")
 
 
 def masked(found: Sequence[Identifier]) -> str:

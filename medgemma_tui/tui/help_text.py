@@ -10,7 +10,7 @@ from rich.cells import cell_len
 from medgemma_tui import clinical_words, problems
 from medgemma_tui.clinical.findings import MarkKind
 from medgemma_tui.i18n import N_, _
-from medgemma_tui.tui.keymap import COMMANDS, keys_of
+from medgemma_tui.tui.keymap import COMMANDS, command, keys_of
 
 _PLACES: dict[str, tuple[str, tuple[tuple[str, str], ...]]] = {
     "composer": (
@@ -114,6 +114,7 @@ _STATES = (
     (N_("left the context"), N_("the turn is still shown, but the model does not see it any more")),
 )
 
+_PALETTE = command("palette")
 _FINISHES = ("length", "cancelled", "second_trace", "next_speaker", "repetition", "non_finite")
 
 
@@ -126,10 +127,10 @@ def help_text(place: str, overrides: Mapping[str, str]) -> str:
         _table(
             [
                 (
-                    " / ".join(keys_of(command, overrides)),
-                    _("{name}: {value}").format(name=_(command.label), value=_(command.help)),
+                    " / ".join(keys_of(each, overrides) or keys_of(_PALETTE, overrides)),
+                    _("{name}: {value}").format(name=_(each.label), value=_(each.help)),
                 )
-                for command in COMMANDS
+                for each in COMMANDS
             ]
         ),
         _("How an answer can end"),

@@ -54,6 +54,11 @@ COMMANDS: tuple[Command, ...] = (
         N_("Wipe conversation, card and draft, here and in the service"), bar=6,
     ),
     Command(
+        "lock", "lock", "f6,ctrl+@,ctrl+2", N_("Lock"),
+        N_("Cover the screen until you type your PIN or log in again"), bar=6,
+    ),
+    Command("pin", "set_pin", "", N_("Set PIN"), N_("The PIN that opens the locked screen, for this session")),
+    Command(
         "thinking", "thinking", "f7,ctrl+b", N_("Ask for reasoning"),
         N_("Automatic, always, or never (less safe)"),
     ),
@@ -110,7 +115,7 @@ _NAMES = {
     "escape": "Esc", "enter": "Enter", "tab": "Tab", "space": "Space", "up": "Up", "down": "Down", "pageup": "PgUp",
     "pagedown": "PgDn", "home": "Home", "end": "End", "backslash": "\\", "left_square_bracket": "[",
     "right_square_bracket": "]", "backspace": "Backspace", "delete": "Del", "left": "Left", "right": "Right",
-    "underscore": "_", "circumflex_accent": "^",
+    "@": "2", "underscore": "_", "circumflex_accent": "^",
 }  # fmt: skip
 
 
@@ -136,6 +141,7 @@ def bindings() -> list[BindingType]:
             priority=_first(command),
         )
         for command in COMMANDS
+        if command.keys and command.id != "lock"  # the lock's keys are the app's own, in every window
     ]
 
 
@@ -147,10 +153,15 @@ def _first(command: Command) -> bool:
     return command.id in _FIRST or re.match(r"f\d", command.keys) is not None
 
 
+def raw_keys(command: Command, overrides: Mapping[str, str]) -> list[str]:
+    """The keys in force for a command, as Textual names them; none where it is in the palette only."""
+    keys = overrides.get(command.id, command.keys)
+    return [key.strip() for key in keys.split(",") if key.strip()]
+
+
 def keys_of(command: Command, overrides: Mapping[str, str]) -> list[str]:
     """The keys in force for a command, as a person reads them: ``["F2", "Ctrl+T"]``."""
-    keys = overrides.get(command.id, command.keys)
-    return [readable(key.strip()) for key in keys.split(",") if key.strip()]
+    return list(dict.fromkeys(readable(key) for key in raw_keys(command, overrides)))
 
 
 def readable(key: str) -> str:

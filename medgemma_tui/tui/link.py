@@ -20,8 +20,11 @@ from medgemma_tui.protocol import (
     ChatChunk,
     ChatRequest,
     ErrorInfo,
+    EventBody,
     Health,
     ModelCard,
+    SessionBody,
+    SessionReply,
     Telemetry,
     TokenizeReply,
     TokenizeRequest,
@@ -52,6 +55,9 @@ class Service(Protocol):
     async def tokenize(self, request: TokenizeRequest) -> TokenizeReply: ...
     def stream(self, request: ChatRequest) -> AsyncIterator[ChatChunk]: ...
     def telemetry(self) -> AsyncIterator[Telemetry]: ...
+    async def note(self, event: EventBody) -> None: ...
+    async def park(self, body: SessionBody) -> None: ...
+    async def parked(self) -> SessionReply | None: ...
     async def forget(self) -> None: ...
     async def leave(self) -> None: ...
     async def close(self) -> None: ...
@@ -109,11 +115,12 @@ class Link:
         self._gateway = gateway
         self._silent_after_s = silent_after_s
         self._grace_until = 0.0
-        self._post = post
+        self.post = post
         self._connector = connector
         self._service: Service | None = None
         self._ready = asyncio.Event()  # the client exists
-        self._connected = False
+        self.connected = False
+        """Whether the gateway answers."""
         self._ever_connected = False
         self._tasks: set[asyncio.Task[None]] = set()
         self._reply: asyncio.Task[None] | None = None
@@ -123,18 +130,19 @@ class Link:
         self._count: tuple[int, TokenizeRequest, bool] | None = None
         self._restarts = 0
         self._own = Watch("screen")
-        self._given_up: ErrorInfo | None = None  # why nothing more is tried
+        self.given_up: ErrorInfo | None = None
+        """Why nothing more is tried."""
 
     # --- life ---
 
     def start(self) -> None:
         """Begin. The gateway is started, reached and watched in the background."""
-        if not isinstance(self._gateway, ExistingGateway):
+        if not self.stays:
             self._grace_until = asyncio.get_running_loop().time() + STARTING_GRACE_S
-        self._spawn(self._open())
-        self._spawn(self._follow())
-        self._spawn(self._watch_health())
-        self._spawn(self._count_loop())
+        self.spawn(self._open())
+        self.spawn(self._follow())
+        self.spawn(self._watch_health())
+        self.spawn(self._count_loop())
 
     async def close(self) -> None:
         """End every task, have a service that stays forget our conversation, and close the connections.
@@ -145,7 +153,7 @@ class Link:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         if self._service is not None:
-            if isinstance(self._gateway, ExistingGateway) and self._connected:
+            if self.stays and self.connected:
                 from medgemma_tui.client import ServiceError
 
                 with contextlib.suppress(ServiceError, TimeoutError):
@@ -153,7 +161,8 @@ class Link:
                         await self._service.leave()
             await self._service.close()
 
-    def _spawn(self, work: Coroutine[None, None, None]) -> asyncio.Task[None]:
+    def spawn(self, work: Coroutine[None, None, None]) -> asyncio.Task[None]:
+        """Run this in the background until it ends or the link is closed; an error of the program's own is told."""
         task = asyncio.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._done)
@@ -163,9 +172,9 @@ class Link:
         self._tasks.discard(task)
         error = None if task.cancelled() else task.exception()
         if error is not None:
-            self._post(messages.Broken(error))
+            self.post(messages.Broken(error))
 
-    async def _reached(self) -> Service | None:
+    async def reached(self) -> Service | None:
         """The client, once there is one; None where the gateway could not be started at all.
 
         Until then the first frame is drawn and httpx is imported.
@@ -186,7 +195,7 @@ class Link:
     # --- telemetry: its stream is also how we know that the gateway lives ---
 
     async def _follow(self) -> None:
-        service = await self._reached()
+        service = await self.reached()
         if service is None:
             return
         from medgemma_tui.client import ServiceError
@@ -199,12 +208,12 @@ class Link:
                 while True:
                     async with asyncio.timeout(self._silent_after_s):
                         telemetry = await anext(stream)
-                    if not self._connected:
-                        self._connected = self._ever_connected = True
+                    if not self.connected:
+                        self.connected = self._ever_connected = True
                         backoff = FIRST_BACKOFF_S
-                        self._post(messages.Connected())
+                        self.post(messages.Connected())
                         self._health_wanted.set()
-                    self._post(messages.TelemetryArrived(telemetry, own_network_sockets(), self._own.latest()))
+                    self.post(messages.TelemetryArrived(telemetry, own_network_sockets(), self._own.latest()))
             except ServiceError as failure:
                 error = failure.info
             except StopAsyncIteration:
@@ -218,7 +227,7 @@ class Link:
 
     async def _gone(self, error: ErrorInfo) -> bool:
         """Tell the app, restart a private gateway that was killed. True when nothing more can be tried."""
-        was, self._connected = self._connected, False
+        was, self.connected = self.connected, False
         code = self._gateway.exit_code()
         if code is not None:
             if code >= 0 or self._restarts >= RESTARTS:
@@ -232,7 +241,7 @@ class Link:
                 self._final(ErrorInfo(type="not_started", message=str(failure)), ExitCode.SERVICE_LOST)
                 return True
         if was or not self._starting:
-            self._post(messages.Disconnected(error))
+            self.post(messages.Disconnected(error))
         return False
 
     def _last_words(self, code: int) -> ErrorInfo:
@@ -242,8 +251,18 @@ class Link:
         return ErrorInfo(type="not_started", message=self._gateway.last_error())
 
     def _final(self, error: ErrorInfo, code: int) -> None:
-        self._given_up = error
-        self._post(messages.Disconnected(error, exit_code=code))
+        self.given_up = error
+        self.post(messages.Disconnected(error, exit_code=code))
+
+    @property
+    def service(self) -> Service | None:
+        """The client, where there is one by now."""
+        return self._service
+
+    @property
+    def stays(self) -> bool:
+        """Whether the gateway is somebody else's and lives on when this screen ends."""
+        return isinstance(self._gateway, ExistingGateway)
 
     @property
     def _starting(self) -> bool:
@@ -257,7 +276,7 @@ class Link:
         self._health_wanted.set()
 
     async def _watch_health(self) -> None:
-        service = await self._reached()
+        service = await self.reached()
         if service is None:
             return
         from medgemma_tui.client import ServiceError
@@ -270,7 +289,7 @@ class Link:
                 if health.reason == "ready":
                     model = model or await service.model()
                     self._health_wanted.clear()
-                self._post(messages.HealthArrived(health, model))
+                self.post(messages.HealthArrived(health, model))
             except ServiceError:
                 self._health_wanted.clear()  # the telemetry stream tells when the gateway is back
             await asyncio.sleep(HEALTH_EVERY_S)
@@ -279,7 +298,7 @@ class Link:
 
     def ask(self, turn_id: int, request: ChatRequest) -> None:
         """Stream the reply to this request as the turn's. One reply at a time."""
-        self._reply = self._spawn(self._stream(turn_id, request))
+        self._reply = self.spawn(self._stream(turn_id, request))
 
     def stop_reply(self) -> None:
         """Leave the reply; the gateway cancels it when we hang up."""
@@ -287,13 +306,13 @@ class Link:
             self._reply.cancel()
 
     async def _stream(self, turn_id: int, request: ChatRequest) -> None:
-        service = await self._reached()
-        if service is None or self._given_up is not None:
-            self._post(messages.ReplyEnded(turn_id, self._given_up))
+        service = await self.reached()
+        if service is None or self.given_up is not None:
+            self.post(messages.ReplyEnded(turn_id, self.given_up))
             return
         from medgemma_tui.client import ServiceError
 
-        batch = ReplyBatch(turn_id, self._post)
+        batch = ReplyBatch(turn_id, self.post)
         error: ErrorInfo | None = None
         while True:
             try:
@@ -306,7 +325,7 @@ class Link:
                 error = failure.info
             finally:
                 batch.flush()
-            self._post(messages.ReplyEnded(turn_id, error))
+            self.post(messages.ReplyEnded(turn_id, error))
             if error is not None:
                 self._health_wanted.set()
             return
@@ -316,7 +335,7 @@ class Link:
     def fetch(self, ticket: int, request: ChatRequest) -> None:
         """Have this answered beside the conversation; the newest request wins. It is given up after a minute."""
         self.stop_fetch()
-        self._fetching = self._spawn(self._fetch(ticket, request))
+        self._fetching = self.spawn(self._fetch(ticket, request))
 
     def stop_fetch(self) -> None:
         """Leave it; the gateway cancels it when we hang up."""
@@ -326,7 +345,7 @@ class Link:
     async def _fetch(self, ticket: int, request: ChatRequest) -> None:
         from medgemma_tui.client import ServiceError
 
-        service, text, error = self._service, "", self._given_up
+        service, text, error = self._service, "", self.given_up
         if service is None or error is not None:
             error = error or ErrorInfo(type="unreachable", message="not connected")
         else:
@@ -338,21 +357,21 @@ class Link:
                 error = failure.info
             except TimeoutError:
                 error = ErrorInfo(type="timeout", message="no answer in time")
-        self._post(messages.AnswerArrived(ticket, text, error))
+        self.post(messages.AnswerArrived(ticket, text, error))
 
     # --- reading a text ---
 
     def read(self, ticket: int, work: Callable[[], Reading]) -> None:
         """Do this reading in a thread."""
-        self._spawn(self._read(ticket, work))
+        self.spawn(self._read(ticket, work))
 
     async def _read(self, ticket: int, work: Callable[[], Reading]) -> None:
         from medgemma_tui.clinical.tables import TableError
 
         try:
-            self._post(messages.TextRead(ticket, await asyncio.to_thread(work)))
+            self.post(messages.TextRead(ticket, await asyncio.to_thread(work)))
         except TableError as error:
-            self._post(messages.TextRead(ticket, None, str(error)))
+            self.post(messages.TextRead(ticket, None, str(error)))
 
     # --- counting ---
 
@@ -362,7 +381,7 @@ class Link:
         self._count_wanted.set()
 
     async def _count_loop(self) -> None:
-        service = await self._reached()
+        service = await self.reached()
         if service is None:
             return
         from medgemma_tui.client import ServiceError
@@ -378,27 +397,8 @@ class Link:
             try:
                 async with asyncio.timeout(COUNT_WITHIN_S):
                     reply = await service.tokenize(request)
-                self._post(messages.Counted(ticket, reply))
+                self.post(messages.Counted(ticket, reply))
             except ServiceError as failure:
-                self._post(messages.Counted(ticket, None, failure.info))
+                self.post(messages.Counted(ticket, None, failure.info))
             except TimeoutError:  # what waits for the count goes on with an estimate
-                self._post(messages.Counted(ticket, None, ErrorInfo(type="timeout", message="no count in time")))
-
-    # --- forgetting ---
-
-    def forget(self) -> None:
-        """Drop what the service keeps of this user's conversations."""
-        self._spawn(self._forget())
-
-    async def _forget(self) -> None:
-        service = await self._reached()
-        if service is None:
-            self._post(messages.Forgotten(self._given_up))
-            return
-        from medgemma_tui.client import ServiceError
-
-        try:
-            await service.forget()
-            self._post(messages.Forgotten())
-        except ServiceError as failure:
-            self._post(messages.Forgotten(failure.info))
+                self.post(messages.Counted(ticket, None, ErrorInfo(type="timeout", message="no count in time")))

@@ -6,7 +6,16 @@ from typing import TYPE_CHECKING
 
 from textual.message import Message
 
-from medgemma_tui.protocol import ChatChunk, ErrorInfo, Health, ModelCard, ProcessSeal, Telemetry, TokenizeReply
+from medgemma_tui.protocol import (
+    ChatChunk,
+    ErrorInfo,
+    Health,
+    ModelCard,
+    ProcessSeal,
+    SessionReply,
+    Telemetry,
+    TokenizeReply,
+)
 
 if TYPE_CHECKING:
     from medgemma_tui.tui.reading import Reading
@@ -100,6 +109,48 @@ class Forgotten(Message):
     def __init__(self, error: ErrorInfo | None = None) -> None:
         self.error = error
         super().__init__()
+
+
+class Parked(Message):
+    """A conversation is kept by the service; ``error`` where it is not."""
+
+    def __init__(self, id: str, error: ErrorInfo | None = None) -> None:
+        self.parcel = id
+        self.error = error
+        super().__init__()
+
+
+class KeptLooked(Message):
+    """What the service keeps for this user; None: nothing."""
+
+    def __init__(self, found: SessionReply | None) -> None:
+        self.found = found
+        super().__init__()
+
+
+class Dropped(Message):
+    """A kept conversation was dropped. ``gone``: it was there, and the service confirmed it."""
+
+    def __init__(self, id: str, *, gone: bool) -> None:
+        self.parcel = id
+        self.gone = gone
+        super().__init__()
+
+
+class PinTried(Message):
+    """Whether it was the PIN."""
+
+    def __init__(self, *, right: bool) -> None:
+        self.right = right
+        super().__init__()
+
+
+class Resumed(Message):
+    """The program was stopped, and goes on."""
+
+
+class TerminalGone(Message):
+    """Nobody can read or write there any more."""
 
 
 class Broken(Message):

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from medgemma_tui import events
 from medgemma_tui.clinical.findings import Identifier
 from medgemma_tui.clinical.textform import question_language
 from medgemma_tui.i18n import _
@@ -34,6 +35,15 @@ class PatientCard:
     def forget(self) -> None:
         """Another patient."""
         self._taken_up, self._touched = [], False
+
+    @property
+    def state(self) -> tuple[list[Turn], bool]:
+        """The turns whose facts are on the card, and whether a person wrote or emptied it."""
+        return [*self._taken_up], self._touched
+
+    def restore(self, taken_up: list[Turn], *, theirs: bool) -> None:
+        """The card of a conversation that was taken back: as ``state`` told."""
+        self._taken_up, self._touched = taken_up, theirs
 
     def answered(self, turn: Turn) -> None:
         """A turn was answered: where it is the first with facts of a patient, they become the card."""
@@ -92,10 +102,12 @@ class PatientCard:
         if not found:
             self._pin(text)
         elif policy == "mask":
+            self._desk.report(events.guard(found, "masked"))
             self._pin_masked(mask(text, found), found)
         else:
 
             def decided(choice: guarding.Choice) -> None:
+                self._desk.report(guarding.event(found, choice, policy))
                 if choice == "mask":
                     self._pin_masked(mask(text, found), found)
                 elif choice == "send" and policy == "warn":

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-from medgemma_tui import problems
+from medgemma_tui import events, problems
 from medgemma_tui.clinical.budget import BudgetPlan
 from medgemma_tui.demo import corpus
 from medgemma_tui.i18n import _
@@ -89,6 +89,13 @@ class Sender:
         """Forget it: everything is wiped."""
         self._taken = self._sending = None
 
+    def set_down(self) -> None:
+        """What was not sent yet goes back where it came from. An answer that is being written stays as it is."""
+        turn, sending = self._desk.conversation.live_turn, self._sending
+        bare = turn is not None and not turn.wrote and sending is not None and sending.taken.replaced is not None
+        if self.preparing or self.counting or bare:
+            self.stop()
+
     # --- before it is shown ---
 
     def take(self, text: str, replaced: Turn | None) -> None:
@@ -123,12 +130,14 @@ class Sender:
     def _guard(self, taken: _Taken, asking: Asking) -> None:
         found = asking.identifiers
         if self._desk.settings.identifiers == "mask":
+            self._desk.report(events.guard(found, "masked"))
             self._mask(taken, asking)
             return
 
         def decided(choice: guarding.Choice) -> None:
             if self._taken is not taken:
                 return
+            self._desk.report(guarding.event(found, choice, self._desk.settings.identifiers))
             if choice == "mask":
                 self._mask(taken, asking)
             elif choice == "send" and self._desk.settings.identifiers == "warn":

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 
 from medgemma_tui import crash, launch, problems
+from medgemma_tui.privacy import native_output
 from medgemma_tui.privacy.seal import seal
 from medgemma_tui.settings import Settings, SettingsError
 from medgemma_tui.tui import keymap, profile
@@ -23,9 +24,10 @@ def run(settings: Settings) -> int:
     seal("screen")
     existing = launch.service_socket(settings)
     gateway: Gateway = ExistingGateway(existing) if existing is not None else launch.PrivateGateway(settings)
-    app = Screen(settings, gateway, profile.choose(settings.profile, os.environ, settings.theme))
+    app: Screen | None = None
     try:
-        with crash.held():
+        with native_output.withheld(), crash.held():  # the screen is drawn on a copy of stderr
+            app = Screen(settings, gateway, profile.choose(settings.profile, os.environ, settings.theme))
             app.run()
     finally:
         gateway.stop()

@@ -67,6 +67,15 @@ class Window:
         """Tokens of the model's own window; a guess until the model has said it."""
         return self._ledger.whole_window
 
+    @property
+    def cap(self) -> int | None:
+        """Tokens that were chosen to be used at most; None: all of the model's own."""
+        return self._ledger.cap
+
+    @cap.setter
+    def cap(self, cap: int | None) -> None:
+        self._ledger.cap = cap
+
     def cycle(self) -> None:
         """The next larger window, 2,048, 4,096 … up to the model's own, and then the smallest again."""
         sizes, size = [], SMALLEST

@@ -67,6 +67,15 @@ class Answering:
     async def forget(self):
         pass
 
+    async def note(self, event):
+        pass
+
+    async def parked(self):
+        return None
+
+    async def park(self, body):
+        pass
+
     async def leave(self):
         pass
 

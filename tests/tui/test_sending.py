@@ -70,6 +70,15 @@ class Told:
     async def forget(self):
         pass
 
+    async def note(self, event):
+        pass
+
+    async def parked(self):
+        return None
+
+    async def park(self, body):
+        pass
+
     async def leave(self):
         pass
 

@@ -20,6 +20,7 @@ from medgemma_tui.protocol import (
     HostSample,
     ModelCard,
     PrivacyFacts,
+    ProcessSeal,
     ServiceSample,
     Telemetry,
     TokenizeReply,
@@ -34,6 +35,7 @@ from medgemma_tui.tui.widgets import title_bar
 DEMO = ModelCard(id="medgemma-tui-demo", demo=True, quantization="nf4", device="cpu", max_model_len=8192)
 REAL = ModelCard(id="medgemma-1.5-4b-it", quantization="nf4", device="cuda:0", max_model_len=8192)
 GIB = 2**30
+SEALED = ProcessSeal(inet_sockets=0)
 CARD = GpuSample(
     index=0, name="NVIDIA L4", utilization=87, memory_total=int(22.5 * GIB), memory_used=int(6.1 * GIB),
     memory_free=int(16.4 * GIB), temperature=61, power=68, power_limit=72, clock_sm=1890, clock_sm_max=2040,
@@ -46,7 +48,7 @@ HOST = HostSample(cpu_percent=12, load_1m=0.4, memory_total=64 * GIB, memory_use
 def telemetry(*gpus: GpuSample, **more) -> Telemetry:
     return Telemetry(
         time=1.0, gpus=list(gpus), host=HOST, service=ServiceSample(worker_pid=41),
-        privacy=PrivacyFacts(gateway_inet_sockets=0, worker_inet_sockets=0), **more,
+        privacy=PrivacyFacts(gateway_inet_sockets=0, worker_inet_sockets=0, gateway=SEALED, worker=SEALED), **more,
     )  # fmt: skip
 
 
@@ -86,6 +88,15 @@ class Fixed:
         yield ChatChunk(usage=usage)
 
     async def forget(self):
+        pass
+
+    async def note(self, event):
+        pass
+
+    async def parked(self):
+        return None
+
+    async def park(self, body):
         pass
 
     async def leave(self):

@@ -126,6 +126,16 @@ class ChatScreen(Screen[None]):
         """The text in the composer."""
         return self.composer.text
 
+    @property
+    def history(self) -> tuple[str, ...]:
+        """Earlier questions, as Up brings them back, oldest first."""
+        return self.composer.sent
+
+    def recall(self, history: list[str]) -> None:
+        """Earlier questions of a conversation that was taken back."""
+        for text in history:
+            self.composer.remember(text)
+
     def set_draft(self, text: str) -> None:
         """Replace the draft."""
         self.composer.set_draft(text)

@@ -149,9 +149,14 @@ class CardEditor(ModalScreen[str]):
         area.focus()
         area.move_cursor(area.document.end)
 
+    @property
+    def text(self) -> str:
+        """What is written."""
+        return clean(self.query_one(TextArea).text) if self.is_mounted else self._text
+
     def action_close(self) -> None:
         """Close with what is written."""
-        self.dismiss(clean(self.query_one(TextArea).text))
+        self.dismiss(self.text)
 
 
 class Palette(ModalScreen[str]):
@@ -214,6 +219,7 @@ class Palette(ModalScreen[str]):
         for command, keys in self._commands:
             searched = " ".join((command.id, command.label, _(command.label), command.help, _(command.help))).casefold()
             if all(word in searched for word in words):
-                listing.add_option(Option(f"{_(command.label)}  ({keys})  {_(command.help)}", id=command.action))
+                shown = f"  ({keys})" if keys else ""
+                listing.add_option(Option(f"{_(command.label)}{shown}  {_(command.help)}", id=command.action))
         if listing.option_count:
             listing.highlighted = 0

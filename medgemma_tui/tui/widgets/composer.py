@@ -122,6 +122,11 @@ class Composer(SafeTextArea):
         self._unanswered = False
         self.set_draft(f"{text}\n{self.text}" if self.text else text)
 
+    @property
+    def sent(self) -> tuple[str, ...]:
+        """The history, oldest first."""
+        return tuple(self._sent)
+
     def remember(self, text: str) -> None:
         """Keep a text in the history, unless it is the newest already."""
         if text.strip() and self._sent[-1:] != [text]:
