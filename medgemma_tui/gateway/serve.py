@@ -30,6 +30,7 @@ from medgemma_tui.gateway.launch import model_directory, worker_command
 from medgemma_tui.gateway.listen import Listener, ListenError
 from medgemma_tui.gateway.supervisor import RestartBudget, Supervisor
 from medgemma_tui.gateway.upstream import Upstream
+from medgemma_tui.privacy import native_output
 from medgemma_tui.privacy.seal import seal
 from medgemma_tui.protocol import Health
 from medgemma_tui.settings import Settings, SettingsError
@@ -47,6 +48,8 @@ def run(settings: Settings, *, socket: Path, private: bool) -> int:
     SettingsError where the settings name a group that is not there.
     """
     closed = seal("gateway")
+    native_output.keep_own()
+    native_output.withhold(1, 2)
     _log_to_stderr()
     log.info("sealed: %s", closed.summary())
     access = roles.PRIVATE if private else roles.access(settings)

@@ -19,6 +19,7 @@ from medgemma_tui.exits import ExitCode
 from medgemma_tui.gateway.board import Board
 from medgemma_tui.gateway.upstream import EngineLost, EngineUnreachable, Upstream
 from medgemma_tui.model_dir import ModelDirError
+from medgemma_tui.privacy import native_output
 from medgemma_tui.protocol import Health, HealthReason
 
 log = logging.getLogger(__name__)
@@ -152,7 +153,8 @@ class Supervisor:
             self._process = process = await asyncio.create_subprocess_exec(
                 *self._command.arguments,
                 stdin=asyncio.subprocess.DEVNULL,  # that it does not outlive us is PR_SET_PDEATHSIG's work
-                stdout=2,
+                stdout=native_output.descriptor(),
+                stderr=native_output.descriptor(),
                 env=dict(self._command.environment),
                 start_new_session=True,  # a terminal's Ctrl+C comes to us; we tell the worker
             )

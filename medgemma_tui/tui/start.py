@@ -24,7 +24,6 @@ def run(settings: Settings) -> int:
     seal("screen")
     existing = launch.service_socket(settings)
     gateway: Gateway = ExistingGateway(existing) if existing is not None else launch.PrivateGateway(settings)
-    app: Screen | None = None
     try:
         with native_output.withheld(), crash.held():  # the screen is drawn on a copy of stderr
             app = Screen(settings, gateway, profile.choose(settings.profile, os.environ, settings.theme))

@@ -29,6 +29,7 @@ import uvloop
 from medgemma_tui import crash, demo
 from medgemma_tui.exits import ExitCode
 from medgemma_tui.model_dir import ModelDirError, inspect
+from medgemma_tui.privacy import native_output
 from medgemma_tui.privacy.seal import seal
 from medgemma_tui.protocol import HealthReason, ModelCard
 from medgemma_tui.vram import DEFAULT_WINDOW
@@ -71,10 +72,11 @@ def main(parent: int, arguments: Sequence[str] | None = None) -> None:
     closed = seal("worker")
     options = parse(arguments)
     crash.install()
-    crash.log_to(sys.stderr)
+    own = native_output.keep_own()
+    crash.log_to(own)
     for chatty in ("uvicorn", "httpx", "bitsandbytes", "asyncio"):
         logging.getLogger(chatty).setLevel(logging.WARNING)
-    faulthandler.enable()
+    faulthandler.enable(own)
     log.info("sealed: %s", closed.summary())
     die_with_parent(parent)
     try:
@@ -244,6 +246,7 @@ class _Process:
             torch.set_num_threads(options.threads)
         elif small and "OMP_NUM_THREADS" not in os.environ:
             torch.set_num_threads(1)
+        native_output.withhold(1, 2)  # from here on a text may come, if only to be counted
         tell(self._service.counting, Words(PromptRenderer(tokenizer), plan.max_model_len))
         loaded = loader.load_model(plan, self._progress)
         try:
