@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import tempfile
 import tomllib
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -162,6 +163,36 @@ class Settings(BaseSettings):
 
 
 _STRICTER = ("warn", "mask", "block")  # each stricter than the one before
+_SITE_STRICTER: dict[str, Callable[..., Any]] = {
+    "identifiers": lambda *policies: max(policies, key=_STRICTER.index),
+    "lock_after_s": min,
+    "wipe_after_s": min,
+}
+"""What can only be made stricter than the site's file says, and which of two values is."""
+_SITE_ALONE = (
+    "clinical_dir",  # its lists hold the labels that the guard looks for
+    "audit_dir", "audit_key", "audit_retention_days", "audit_max_bytes",
+    "users_group", "ops_group", "auditors_group",
+)  # fmt: skip
+"""What nobody else sets where there is a site's file."""
+
+
+class _SiteFile(Settings):
+    """What the site's file says, and nothing else does."""
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Only what is given."""
+        return (init_settings,)
+
+
 _UNKNOWN_ENV_ALLOWED = {"MEDGEMMA_CONFIG"}
 
 
@@ -190,8 +221,9 @@ def load(**flags: Any) -> Settings:
     service or an engine, that does not count, but for a ``socket`` that is a flag, too.
 
     Raises SettingsError, with a line for each wrong or unknown key, also where the file is not TOML or a
-    ``MEDGEMMA_`` variable has no such setting. What the site's file says of ``identifiers`` holds in any case, also
-    where MEDGEMMA_CONFIG names another file: environment and flags can only make it stricter.
+    ``MEDGEMMA_`` variable has no such setting. What the site's file says of ``identifiers``, ``lock_after_s`` and
+    ``wipe_after_s`` holds in any case, also where MEDGEMMA_CONFIG names another file: all else can only make it
+    stricter. Where there is a site's file, the clinical lists, the audit log and the groups are its alone.
     """
     source = str(config_file())
     unknown = sorted(
@@ -223,24 +255,45 @@ def load(**flags: Any) -> Settings:
         raise SettingsError("environment", [str(error)]) from None
     except (ValueError, OSError) as error:  # tomllib's error is a ValueError
         raise SettingsError(source, [str(error)]) from None
-    policy = _site_policy()
-    weaker = _STRICTER.index(loaded.identifiers) < _STRICTER.index(policy)
-    return loaded.model_copy(update={"identifiers": policy}) if weaker else loaded
+    return _by_site(loaded, flags)
 
 
-def _site_policy() -> str:
-    """What the site's own file says of ``identifiers``; its weakest where there is none. Raises SettingsError."""
+def _by_site(loaded: Settings, flags: dict[str, Any]) -> Settings:
+    """The settings as the site allows them. Raises SettingsError for one that is the site's alone, by name."""
+    site = _site_policy()
+    if site is None:
+        return loaded
+    used: dict[str, Any] = {}
+    problems = []
+    for name in _SITE_ALONE:
+        used[name] = getattr(site, name)
+        if name in loaded.model_fields_set and getattr(loaded, name) != used[name]:
+            problems.append(f"{_origin(name, flags)}: {name}: only {SITE_FILE} may set it on this system")
+    if problems:
+        raise SettingsError("settings", problems)
+    for name in site.model_fields_set.intersection(_SITE_STRICTER):
+        stricter = _SITE_STRICTER[name]
+        used[name] = stricter(getattr(loaded, name), getattr(site, name))
+    return loaded.model_copy(update=used)
+
+
+def _site_policy() -> Settings | None:
+    """What the site's own file says of the settings that it has a say in; None where there is no such file.
+
+    Raises SettingsError.
+    """
     try:
-        value = tomllib.loads(SITE_FILE.read_text(encoding="utf-8")).get("identifiers", _STRICTER[0])
+        said = tomllib.loads(SITE_FILE.read_text(encoding="utf-8"))
+        return _SiteFile(**{name: value for name, value in said.items() if name in (*_SITE_STRICTER, *_SITE_ALONE)})
     except (FileNotFoundError, NotADirectoryError):
-        return _STRICTER[0]
+        return None
     except OSError as error:
         raise SettingsError(str(SITE_FILE), [f"cannot be read: {error.strerror}"]) from None
+    except ValidationError as error:
+        problems = [f"{'.'.join(map(str, item['loc']))}: {item['msg']}" for item in error.errors()]
+        raise SettingsError(str(SITE_FILE), problems) from None
     except ValueError as error:  # no TOML, or no UTF-8
         raise SettingsError(str(SITE_FILE), [str(error)]) from None
-    if value not in _STRICTER:
-        raise SettingsError(str(SITE_FILE), [f"identifiers: must be one of {', '.join(_STRICTER)}"])
-    return str(value)
 
 
 def _origin(name: str, flags: dict[str, Any]) -> str:

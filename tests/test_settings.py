@@ -144,6 +144,77 @@ def test_a_site_file_whose_policy_cannot_be_read_is_an_error(
     assert str(site_file) in str(caught.value)
 
 
+@pytest.fixture
+def site(config: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    """A site's file beside the one that MEDGEMMA_CONFIG names."""
+    path = tmp_path / "site.toml"
+    path.write_text("")
+    monkeypatch.setattr(settings, "SITE_FILE", path)
+    return path
+
+
+@pytest.mark.parametrize(("site_s", "own_s", "used_s"), [(60, 300, 60), (60, 30, 30), (60, None, 60), (None, 900, 900)])
+@pytest.mark.parametrize("name", ["lock_after_s", "wipe_after_s"])
+@pytest.mark.parametrize("way", ["flag", "environment", "file"])
+def test_the_lock_only_comes_earlier(
+    config: Path,
+    site: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    site_s: int | None,
+    own_s: int | None,
+    used_s: int,
+    name: str,
+    way: str,
+) -> None:
+    if site_s is not None:
+        site.write_text(f"{name} = {site_s}\n")
+    if own_s is not None and way == "file":
+        config.write_text(f"{name} = {own_s}\n")
+    elif own_s is not None and way == "environment":
+        monkeypatch.setenv(f"MEDGEMMA_{name.upper()}", str(own_s))
+    given = {name: own_s} if way == "flag" else {}
+    assert getattr(settings.load(**given), name) == used_s
+
+
+ALONE = {
+    "clinical_dir": "/elsewhere", "audit_dir": "/elsewhere", "audit_key": "/elsewhere", "audit_retention_days": 200,
+    "audit_max_bytes": 70_000, "users_group": "wheel", "ops_group": "wheel", "auditors_group": "wheel",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("says", [True, False], ids=["the site says it", "the site says nothing of it"])
+@pytest.mark.parametrize("way", ["flag", "environment", "file"])
+@pytest.mark.parametrize("name", ALONE)
+def test_what_is_the_sites_alone_is_refused_from_elsewhere_by_name(
+    config: Path, site: Path, monkeypatch: pytest.MonkeyPatch, name: str, way: str, says: bool
+) -> None:
+    own = ALONE[name]
+    if says:
+        values = {"audit_retention_days": "365", "audit_max_bytes": "90000"}
+        site.write_text(f"{name} = {values.get(name, chr(34) + '/srv/site' + chr(34))}\n")
+        assert str(getattr(settings.load(), name)) != str(own)  # taken from the site's where nobody says otherwise
+    if way == "file":
+        config.write_text(f"{name} = {own!r}\n")
+    elif way == "environment":
+        monkeypatch.setenv(f"MEDGEMMA_{name.upper()}", str(own))
+    with pytest.raises(settings.SettingsError) as caught:
+        settings.load(**({name: own} if way == "flag" else {}))
+    assert f"{name}: only {site}" in str(caught.value)
+    assert {"flag": "command line", "environment": "environment", "file": str(config)}[way] in str(caught.value)
+
+
+def test_the_sites_own_word_is_used_whoever_repeats_it(
+    config: Path, site: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    site.write_text('clinical_dir = "/srv/site"\nusers_group = "clinic"\n')
+    config.write_text('clinical_dir = "/srv/site"\n')
+    loaded = settings.load()
+    assert (loaded.clinical_dir, loaded.users_group) == (Path("/srv/site"), "clinic")
+    site.unlink()  # no site: everything is the user's own
+    config.write_text('clinical_dir = "/mine"\n')
+    assert settings.load().clinical_dir == Path("/mine")
+
+
 @pytest.mark.parametrize(
     ("text", "named"),
     [("slotts = 3\n", "slotts"), ('slots = "many"\n', "slots"), ("fps = 600\n", "fps"), ("fps = = 3\n", "line 1")],
