@@ -112,7 +112,7 @@ class NvmlStub:
         self._library = folder / "libnvidia-ml.so.1"
         self._file = folder / "scenario.txt"
         path = os.pathsep.join(filter(None, [str(folder), os.environ.get("LD_LIBRARY_PATH")]))
-        self.env = {"LD_LIBRARY_PATH": path, "NVML_STUB_SCENARIO": str(self._file)}
+        self.env = {"LD_LIBRARY_PATH": path, "NVIDIA_STUB_SCENARIO": str(self._file)}
         self.set("healthy")
 
     def set(self, scenario: str, **changes: str) -> None:

@@ -1,6 +1,6 @@
 /* A stand-in for libnvidia-ml.so.1, loaded by the real pynvml in the tests.
  *
- * It answers from the text file named by NVML_STUB_SCENARIO, read again at every call, one "key = value" a line:
+ * It answers from the text file named by NVIDIA_STUB_SCENARIO, read again at every call, one "key = value" a line:
  *
  *   init = !9                  nvmlInit returns that NVML error; so for any other key
  *   count = 2                  cards
@@ -27,7 +27,7 @@ static int open_count = 0;
 
 /* The value of a key in the scenario file, trimmed; 0 when there is none. */
 static int look_up(const char *key, char *value, size_t size) {
-    const char *path = getenv("NVML_STUB_SCENARIO");
+    const char *path = getenv("NVIDIA_STUB_SCENARIO");
     FILE *file = path ? fopen(path, "r") : NULL;
     char line[1024];
     int found = 0;
