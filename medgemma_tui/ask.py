@@ -12,7 +12,7 @@ from typing import Literal, TypedDict
 
 from pydantic import BaseModel, ConfigDict
 
-from medgemma_tui import asking, i18n, instructions, launch, problems
+from medgemma_tui import asking, events, i18n, instructions, launch, problems
 from medgemma_tui import clinical_words as words
 from medgemma_tui.asking import Asking
 from medgemma_tui.client import Client, ServiceError
@@ -22,7 +22,7 @@ from medgemma_tui.demo import corpus
 from medgemma_tui.exits import ExitCode
 from medgemma_tui.i18n import _
 from medgemma_tui.progress_line import ProgressLine
-from medgemma_tui.protocol import ChatMessage, ChatRequest, ErrorBody, ErrorInfo, ModelCard, Usage
+from medgemma_tui.protocol import ChatMessage, ChatRequest, ErrorBody, ErrorInfo, EventBody, ModelCard, Usage
 from medgemma_tui.protocol.analysis import AnalysisObject, ReviewObject
 from medgemma_tui.safetext import clean, escape_json
 from medgemma_tui.settings import Settings
@@ -109,7 +109,9 @@ def run(settings: Settings, question: str, *, as_json: bool, seed: int | None = 
         return ExitCode.USAGE
     asked = asking.prepare(question, sections=settings.sections)
     guard = _guard(asked, settings)
+    fired = _event(guard, asked.identifiers)
     if guard.action == "blocked":
+        _report_blocked(settings, fired)
         if as_json:
             failure = ErrorInfo(type="identifiers", message=_not_sent(asked.identifiers), code="identifiers")
             _print_json(AskFailure(error=failure, **_fields(asked, guard, None), **_reviewed(asked, _Reply())))
@@ -133,7 +135,7 @@ def run(settings: Settings, question: str, *, as_json: bool, seed: int | None = 
     )
     reply = _Reply()
     try:
-        asyncio.run(_ask(settings, request, reply, plainly=not as_json))
+        asyncio.run(_ask(settings, request, reply, fired, plainly=not as_json))
     except ServiceError as error:
         failure = error.info
     except KeyboardInterrupt:
@@ -169,6 +171,26 @@ def _guard(asked: Asking, settings: Settings) -> GuardObject:
         sentence = words.sentences(told, _("It is sent as it is; --identifiers mask masks it."))
     print(sentence, file=sys.stderr, flush=True)
     return GuardObject(action=action, kinds=list(dict.fromkeys(each.kind for each in found)))
+
+
+def _event(guard: GuardObject, found: tuple[Identifier, ...]) -> EventBody | None:
+    """For the audit log, where the guard fired."""
+    if guard.action == "none":
+        return None
+    return events.guard(found, "sent" if guard.action == "warned" else guard.action)
+
+
+def _report_blocked(settings: Settings, fired: EventBody | None) -> None:
+    """Tell a service that is there; none is started for a question that is not sent."""
+    socket = launch.service_socket(settings)
+    if socket is None or fired is None:
+        return
+
+    async def tell() -> None:
+        async with Client(socket) as client:
+            await events.report(client, fired)
+
+    asyncio.run(tell())
 
 
 def _not_sent(found: tuple[Identifier, ...]) -> str:
@@ -267,8 +289,11 @@ def _print_json(document: AskResult | AskFailure) -> None:
     print(escape_json(json.dumps(told, ensure_ascii=False, separators=(",", ":"))), flush=True)
 
 
-async def _ask(settings: Settings, request: ChatRequest, reply: _Reply, *, plainly: bool) -> None:
+async def _ask(
+    settings: Settings, request: ChatRequest, reply: _Reply, fired: EventBody | None, *, plainly: bool
+) -> None:
     """Ask, and put what arrives into ``reply``. ``plainly``: reasoning and the demo's label go to stderr as they come.
+    ``fired``: what the guard did, for the audit log.
 
     Raises ServiceError.
     """

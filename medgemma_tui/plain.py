@@ -7,11 +7,12 @@ a backslash at its end continues it.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Callable
 from contextlib import AsyncExitStack
 from datetime import datetime
 
-from medgemma_tui import asking, i18n, instructions, launch, problems
+from medgemma_tui import asking, events, i18n, instructions, launch, plain_idle, plain_words, problems
 from medgemma_tui import clinical_words as words
 from medgemma_tui.analyze import review_lines
 from medgemma_tui.client import Client, ServiceError
@@ -24,34 +25,16 @@ from medgemma_tui.clinical.review import review
 from medgemma_tui.clinical.textform import question_language
 from medgemma_tui.demo import corpus
 from medgemma_tui.exits import ExitCode
-from medgemma_tui.i18n import N_, _, ngettext
+from medgemma_tui.i18n import _
 from medgemma_tui.plain_lines import Lines, read_question
 from medgemma_tui.plain_lines import say as _say
 from medgemma_tui.plain_lines import tell as _tell
 from medgemma_tui.plain_privacy import Notice
-from medgemma_tui.protocol import ChatRequest, ErrorInfo, ModelCard
+from medgemma_tui.protocol import ChatRequest, ErrorInfo, EventBody, ModelCard
 from medgemma_tui.safetext import clean
 from medgemma_tui.settings import Settings
 from medgemma_tui.tui.conversation import Conversation, Turn
 from medgemma_tui.tui.ledger import Ledger, mark_left
-from medgemma_tui.tui.widgets import gpu_words
-
-_MOST_MARKS = 5  # of an answer's marks that are told without being asked for
-
-_COMMANDS = {
-    "/help": N_("list the commands"),
-    "/trace": N_("show or hide the reasoning"),
-    "/new": N_("new patient: forget this conversation here and in the service"),
-    "/again": N_("answer the last question again"),
-    "/card": N_("patient card: show it; /card TEXT changes it, /card - empties it"),
-    "/marks": N_("the steps of the last reasoning, with what can be checked in them and in the answer"),
-    "/prompt": N_("exactly what the model was given for the last question"),
-    "/mask": N_("send the question that waits, with masks for what could tell who the patient is"),
-    "/send": N_("send the question that waits as it is"),
-    "/context": N_("how much of the context window is used"),
-    "/status": N_("GPU, model and service"),
-    "/quit": N_("leave"),
-}
 
 
 def run(settings: Settings) -> int:
@@ -92,7 +75,15 @@ class _Session:
         _tell(words.verify())
         self._runner.run(self._privacy.tell(self._client))
         _tell(_("Type a question and press Enter. /help lists the commands."))
-        while (line := read_question()) is not None:
+        _tell(plain_idle.words_at_start(self._settings.lock_after_s))
+        self._report(EventBody(event="login", outcome="ok"))
+        try:
+            return self._converse()
+        finally:
+            self._report(EventBody(event="logout", outcome="ok"))
+
+    def _converse(self) -> ExitCode:
+        while (line := self._read()) is not None:
             try:
                 if line.startswith("/"):
                     if line == "/quit":
@@ -108,6 +99,22 @@ class _Session:
                 _tell(problems.finish_sentence("cancelled"))
         return self._code
 
+    def _read(self) -> str | None:
+        with plain_idle.watched(self._settings.lock_after_s, self._forget_unattended):
+            return read_question()
+
+    def _forget_unattended(self) -> None:
+        if not self._conversation.entries and not self._conversation.card and not self._held:
+            return
+        self._forget()
+        self._report(EventBody(event="lock", outcome="wiped"))
+        with contextlib.suppress(ServiceError):
+            self._runner.run(self._client.leave())
+        _tell(plain_idle.words_when_forgotten())
+
+    def _report(self, event: EventBody) -> None:
+        self._runner.run(events.report(self._client, event))
+
     def _command(self, line: str) -> None:
         name, *rest = line.split(maxsplit=1)
         actions: dict[str, Callable[[], None]] = {
@@ -121,7 +128,7 @@ class _Session:
             "/send": lambda: self._decide(masked=False),
             "/context": self._context,
             "/status": lambda: self._runner.run(self._status()),
-            "/help": _help,
+            "/help": lambda: _tell("\n".join(plain_words.help_lines())),
         }
         if name in actions:
             actions[name]()
@@ -132,10 +139,13 @@ class _Session:
         self._show_trace = not self._show_trace
         _tell(_("Reasoning is shown.") if self._show_trace else _("Reasoning is hidden."))
 
-    def _new_patient(self) -> None:
+    def _forget(self) -> None:
         self._conversation = Conversation()
         self._ledger.forget()
         self._held, self._given, self._review, self._card_is_theirs = "", None, Review(), False
+
+    def _new_patient(self) -> None:
+        self._forget()
         self._runner.run(self._client.forget())
         _tell(_("The conversation was wiped here and in the service."))
 
@@ -153,14 +163,14 @@ class _Session:
         """Ask a question, if the site's policy for identifiers lets it go; else hold it or refuse it."""
         question = clean(question)
         if self._held:
-            self._held = ""
-            _tell(_("The question that waited was dropped."))
+            self._drop_held()
         found = find_identifiers(question)
         if not found:
             self._send(question)
             return
         told = words.identifiers_found(found)
         if self._settings.identifiers == "mask":
+            self._report(events.guard(found, "masked"))
             _tell(words.sentences(told, _("It was masked before the question was sent.")))
             self._send(mask(question, found))
         else:
@@ -172,6 +182,12 @@ class _Session:
             _tell(words.sentences(told, choice))
             self._code = ExitCode.USAGE  # unless it is decided before the input ends
 
+    def _drop_held(self) -> None:
+        blocked = self._settings.identifiers == "block"
+        self._report(events.guard(find_identifiers(self._held), "blocked" if blocked else "edited"))
+        self._held = ""
+        _tell(_("The question that waited was dropped."))
+
     def _decide(self, *, masked: bool) -> None:
         """Send the question that waits."""
         if not self._held:
@@ -181,7 +197,9 @@ class _Session:
             _tell(_("This site sends it masked or not at all: /mask sends it masked, another question drops it."))
             return
         question, self._held = self._held, ""
-        self._send(mask(question, find_identifiers(question)) if masked else question)
+        found = find_identifiers(question)
+        self._report(events.guard(found, "masked" if masked else "sent"))
+        self._send(mask(question, found) if masked else question)
 
     def _send(self, question: str) -> None:
         self._code = ExitCode.OK
@@ -195,6 +213,7 @@ class _Session:
             self._card_is_theirs = True
             found = find_identifiers(text)
             if found:
+                self._report(events.guard(found, "masked"))
                 _tell(words.sentences(words.identifiers_found(found), _("It was masked in the card.")))
             self._conversation.card = "" if text == "-" else mask(clean(text), found)
         card = self._conversation.card
@@ -254,14 +273,7 @@ class _Session:
         health = await self._client.health()
         _tell(problems.health_sentence(health) or _("Ready: {model}").format(model=clean(self._model.id)))
         async for sample in self._client.telemetry():
-            for gpu in sample.gpus:
-                total = f"{gpu.memory_total / 2**30:.1f}" if gpu.memory_total is not None else _("n/a")
-                used = f"{gpu.memory_used / 2**30:.1f}" if gpu.memory_used is not None else _("n/a")
-                lost = gpu.error is not None or gpu.error_code is not None
-                state = gpu_words.nvml_sentence(gpu.error_code, gpu.error or "") if lost else f"{used}/{total} GiB"
-                _tell(f"GPU {gpu.index}: {clean(gpu.name)}, {clean(state)}")
-            if sample.nvml_error or sample.nvml_error_code:
-                _tell(clean(gpu_words.nvml_sentence(sample.nvml_error_code, sample.nvml_error or "")))
+            _tell("\n".join(plain_words.card_lines(sample)))
             return
 
     async def _plan(self, draft: str) -> budget.BudgetPlan:
@@ -336,7 +348,8 @@ class _Session:
                 if choice.delta.content:
                     if not turn.answer:
                         lines.end()
-                        self._tell_of_trace(turn)
+                        if summary := words.trace_summary(self._reviewed(turn)) if turn.reasoning.strip() else "":
+                            _tell(summary)
                         label = _("Answer, DEMO, NOT MEDICAL:") if self._model.demo else _("Answer:")
                         _say(label)
                     turn.state, turn.answer = "answering", turn.answer + choice.delta.content
@@ -355,28 +368,11 @@ class _Session:
         given = [self._conversation.card, *(each.question for each in self._conversation.turns)]
         return review("\n".join(given), clean(turn.reasoning), clean(turn.answer))
 
-    def _tell_of_trace(self, turn: Turn) -> None:
-        summary = words.trace_summary(self._reviewed(turn)) if turn.reasoning.strip() else ""
-        if summary:
-            _tell(summary)
-
     def _tell_of_reply(self, turn: Turn) -> None:
-        """What a person should look at in an answer, and what is not in it."""
-        if not turn.answer.strip():
-            return
-        doubts_first = sorted(self._review.answer_marks, key=lambda mark: mark.kind in ("guideline", "evidence_level"))
-        for found in doubts_first[:_MOST_MARKS]:
-            _tell(_("In the answer: {mark}").format(mark=words.mark(found)))
-        more = len(self._review.answer_marks) - _MOST_MARKS
-        if more > 0:
-            _tell(ngettext("{n} more: /marks", "{n} more: /marks", more).format(n=f"{more:,}"))
-        if turn.sections:
-            told = words.missing_sections(self._review.sections)
-            if told:
-                _tell(told)
-        if turn.analysis is not None and turn.analysis.coaching.question_kind == "conduct":
-            _tell(words.prescription())
-        self._fill_card(turn)
+        if turn.answer.strip():
+            for line in plain_words.answer_lines(turn, self._review):
+                _tell(line)
+            self._fill_card(turn)
 
     async def _wait_until_ready(self) -> None:
         """Wait while the model loads, telling how far it is. Raises ServiceError when it cannot become ready."""
@@ -399,8 +395,3 @@ def _facts(turn: Turn) -> str:
     if turn.analysis is None:
         return ""
     return card_text(turn.question, turn.analysis, question_language(turn.question))
-
-
-def _help() -> None:
-    for command, meaning in _COMMANDS.items():
-        _tell(f"{command:<10} {_(meaning)}")

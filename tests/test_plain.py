@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import signal
 from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any
 
 import pytest
 
 from medgemma_tui import i18n, plain
-from medgemma_tui.protocol import ChatChunk, ChatRequest, Health, ModelCard, Telemetry, TokenizeReply
+from medgemma_tui.protocol import ChatChunk, ChatRequest, EventBody, Health, ModelCard, Telemetry, TokenizeReply
 from medgemma_tui.settings import Settings
 
 
@@ -51,9 +52,20 @@ class Answering:
 
     def __init__(self) -> None:
         self.asked: list[ChatRequest] = []
+        self.events: list[EventBody] = []
+        self.left = 0
 
     async def health(self) -> Health:
         return Health(status="ok", reason="ready", model=ModelCard(id="m"))
+
+    async def telemetry(self) -> AsyncIterator[Telemetry]:
+        yield Telemetry(time=1.0)
+
+    async def note(self, event: EventBody) -> None:
+        self.events.append(event)
+
+    async def leave(self) -> None:
+        self.left += 1
 
     async def tokenize(self, _request: object) -> TokenizeReply:
         return TokenizeReply(count=1, max_model_len=8192)
@@ -81,14 +93,20 @@ def talk(monkeypatch: pytest.MonkeyPatch) -> Iterator[Talk]:
     """Type these lines; gives the service, what was told on stderr, and the exit code."""
     i18n.set_language("en")
 
-    def talk_it(*lines: str, **settings: Any) -> tuple[Answering, str, int]:
+    def talk_it(*lines: str | Callable[[], str], **settings: Any) -> tuple[Answering, str, int]:
         told: list[str] = []
         typed = iter([*lines, None])
+
+        def read() -> str | None:
+            line = next(typed)
+            return line() if callable(line) else line
+
         monkeypatch.setattr(plain, "_tell", told.append)
-        monkeypatch.setattr(plain, "read_question", lambda: next(typed))
+        monkeypatch.setattr(plain, "read_question", read)
         service = Answering()
         with asyncio.Runner() as runner:
-            code = plain._Session(Settings(engine_socket="/x", **settings), service, runner).converse()
+            whole = Settings(engine_socket="/x").model_copy(update=settings)  # also a shorter time than is allowed
+            code = plain._Session(whole, service, runner).converse()
         return service, "\n".join(told), int(code)
 
     yield talk_it
@@ -176,3 +194,41 @@ def test_the_card_keeps_the_diagnosis_when_its_turn_has_left(talk: Talk) -> None
     assert not any("既往史详述" in message.text for message in last.messages)
     assert "STEMI" in last.messages[0].text
     assert "V1–V4" in last.messages[0].text
+
+
+def test_the_audit_log_is_told_of_login_guard_and_logout(talk: Talk) -> None:
+    def told(*lines: str, **settings: Any) -> list[tuple[str, str, dict[str, int]]]:
+        return [(each.event, each.outcome, each.counts) for each in talk(*lines, **settings)[0].events]
+
+    ends = ("login", "ok", {}), ("logout", "ok", {})
+    name = {"name": 1}
+    assert told(WHO, "/mask") == [ends[0], ("guard", "masked", name), ends[1]]
+    assert told(WHO, "/send") == [ends[0], ("guard", "sent", name), ends[1]]
+    assert told(WHO, "血钾高怎么办？") == [ends[0], ("guard", "edited", name), ends[1]]
+    assert told(WHO, "血钾高怎么办？", identifiers="block") == [ends[0], ("guard", "blocked", name), ends[1]]
+    assert told(WHO, identifiers="mask") == [ends[0], ("guard", "masked", name), ends[1]]
+    assert told("/card 姓名：张三") == [ends[0], ("guard", "masked", name), ends[1]]
+
+
+def test_the_conversation_is_forgotten_where_nobody_types(talk: Talk) -> None:
+    def late() -> str:
+        signal.sigtimedwait([], 0.3)
+        return "/prompt"
+
+    service, told, _code = talk("血钾高怎么办？", "/card 62 kg", late, "/card", lock_after_s=0.2)
+    assert "After 1 minute without a line" in told
+    assert "forgotten, here and in the service" in told.split("/help lists")[1]
+    assert "has not been given anything yet" in told
+    assert told.endswith("The patient card is empty.")
+    assert service.left == 1
+    assert [(each.event, each.outcome) for each in service.events][1] == ("lock", "wiped")
+
+
+def test_where_there_is_nothing_nothing_is_forgotten(talk: Talk) -> None:
+    def late() -> str:
+        signal.sigtimedwait([], 0.3)
+        return "/card"
+
+    service, told, _code = talk(late, lock_after_s=0.1)
+    assert "Nothing was typed" not in told
+    assert service.left == 0
