@@ -84,7 +84,7 @@ class Client:
         """``GET /health``; a 503 is an answer here, not an error. Raises ServiceError when unreachable."""
         async with _mapped(self.socket):
             response = await self._http.get("/health")
-        return _parse(Health, response.text)
+        return _parse(Health, response.text) if response.status_code == 503 else _checked(Health, response)
 
     async def model(self) -> ModelCard | None:
         """The model that answers, None while there is none."""

@@ -52,6 +52,7 @@ def nvml_stub(_nvml_built, tmp_path_factory):
 # --- the real gateway and worker on the demo model --------------------------------------------------------
 
 _running = _helper("gateway_running", "gateway/running.py")
+_helper("other_users", "gateway/other_users.py")
 _helper("answering", "tui/answering.py")
 
 

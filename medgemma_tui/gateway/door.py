@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 from collections import Counter
 from typing import Protocol
 
@@ -17,6 +19,9 @@ CONNECTIONS = 400
 CONNECTIONS_PER_USER = 100
 OUTSIDERS = 32
 """Connections of all those who have no role; each gets its refusal, and that is all they are for."""
+_REST_BYTES = 64 * 1024
+_REST_S = 1.0
+"""How much of a body that nobody wants is read, and for how long."""
 
 
 class Connection(Protocol):
@@ -148,9 +153,10 @@ class RoleGate:
 
 
 class _Unread:
-    """A call whose body may not have been read when its reply begins: then the reply says that the connection ends.
+    """A call whose body may not have been read when its reply begins.
 
-    Otherwise the rest of the body, of whatever length, would have to be read only to be thrown away.
+    A little of the rest is waited for and thrown away, for clients that do not look for a reply before they have sent
+    everything. What is more ends the connection: it may be of any length, and nobody wants it.
     """
 
     def __init__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -160,14 +166,23 @@ class _Unread:
 
     async def receive(self) -> Message:
         message = await self._receive()
-        if message["type"] == "http.request" and not message.get("more_body", False):
+        if message["type"] != "http.request" or not message.get("more_body", False):
             self._left = False
         return message
 
     async def send(self, message: Message) -> None:
         if self._left and message["type"] == "http.response.start":
-            message = {**message, "headers": [*message.get("headers", []), (b"connection", b"close")]}
+            await self._read_on()
+            if self._left:
+                message = {**message, "headers": [*message.get("headers", []), (b"connection", b"close")]}
         await self._send(message)
+
+    async def _read_on(self) -> None:
+        size = 0
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_REST_S):
+                while self._left and size < _REST_BYTES:
+                    size += len((await self.receive()).get("body", b""))
 
 
 def _uid(peer: Peer | None) -> int:
