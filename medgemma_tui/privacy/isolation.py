@@ -17,8 +17,8 @@ NAME = "medgemma-tui"
 
 
 def enter() -> None:
-    """Return only in an isolated process, or in a program of somebody's own around ours (``python -c``)."""
-    if sys.argv[0] == "-c":
+    """Return only in an isolated process, or in a program of another name around ours, which would be lost."""
+    if os.path.basename(sys.argv[0]) not in (NAME, "__main__.py"):  # noqa: PTH119 - pathlib takes long to import
         return
     if not arguments.take_over():
         if not (sys.flags.isolated and all(map(is_kept, os.environ))):
