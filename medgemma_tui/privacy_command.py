@@ -21,8 +21,8 @@ from medgemma_tui.settings import Settings
 from medgemma_tui.tui.wrap import cells, pad, wrap_text
 
 _POLL_S = 0.2
-_PATIENCE_S = {"starting": 300.0, "loading": 300.0, "worker_lost": 30.0}
-"""Seconds that each of these states is waited out: only a loaded worker has opened all that it ever opens."""
+_PATIENCE_S = 300.0
+"""Seconds for which a worker may start or load: only a loaded one has opened all that it ever opens."""
 _GAP = "  "
 
 
@@ -81,7 +81,8 @@ async def _loaded(client: Client) -> Health:
             health = await client.health()
             if health.reason != reason:
                 reason, since = health.reason, clock()
-            if clock() - since >= _PATIENCE_S.get(health.reason, 0.0):
+            coming = health.reason in ("starting", "loading") or health.retry_in_s is not None
+            if not coming or clock() - since >= _PATIENCE_S:
                 return health
             progress.show(problems.health_sentence(health))
             await asyncio.sleep(_POLL_S)
