@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import time
 from collections.abc import Callable
 
 from pydantic import ValidationError
@@ -19,6 +20,9 @@ log = logging.getLogger(__name__)
 
 _WORKER_S = 60.0
 """Seconds that a worker may take to try everything: it may be loading its model meanwhile."""
+AGAIN_S = 5.0
+"""Seconds for which a report is given again: trying takes a core for a second or two in each process, and whoever may
+ask could ask all day."""
 
 
 class Proof:
@@ -34,13 +38,16 @@ class Proof:
         *,
         foreign: bool,
         watch: Watch | None = None,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._upstream = upstream
         self._board = board
         self._worker_pid = worker_pid
         self._foreign = foreign
         self._watch = watch or Watch("gateway")
+        self._clock = clock
         self._asking: asyncio.Task[PrivacyReport] | None = None
+        self._again_until = 0.0
 
     def facts(self) -> PrivacyFacts:
         """In short, for telemetry: sockets counted now, the rest some seconds old. For the sampling thread."""
@@ -59,12 +66,18 @@ class Proof:
         )
 
     async def report(self) -> PrivacyReport:
-        """Everything tried now, in both processes. Who asks while that goes on gets the same answer."""
-        if self._asking is None or self._asking.done():
+        """Everything tried now, in both processes. Who asks meanwhile, or soon after, gets the same answer."""
+        if self._asking is None or (self._asking.done() and self._clock() >= self._again_until):
             self._asking = asyncio.create_task(self._ask())
         return await asyncio.shield(self._asking)
 
     async def _ask(self) -> PrivacyReport:
+        report = await self._try()
+        if not report.missing or self._foreign:  # a worker that is missing may be there in a moment
+            self._again_until = self._clock() + AGAIN_S
+        return report
+
+    async def _try(self) -> PrivacyReport:
         own, worker = await asyncio.gather(asyncio.to_thread(self._watch.probe), self._ask_worker())
         if worker is None:
             return report_of([own], ["worker"], foreign_engine=self._foreign)

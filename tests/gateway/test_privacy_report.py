@@ -11,7 +11,7 @@ import pytest
 from gateway_running import short_directory
 
 from medgemma_tui.gateway.board import Board, Signal
-from medgemma_tui.gateway.privacy_report import Proof
+from medgemma_tui.gateway.privacy_report import AGAIN_S, Proof
 from medgemma_tui.gateway.upstream import Upstream
 from medgemma_tui.privacy.watch import Watch
 from medgemma_tui.protocol import Finding, Health, ProcessPrivacy, ProcessSeal
@@ -53,11 +53,11 @@ async def worker(reply: bytes | None):
     path.parent.rmdir()
 
 
-def proof(socket, *, foreign=False, pid=None, health=None, tried=None) -> Proof:
+def proof(socket, *, foreign=False, pid=None, health=None, tried=None, **more) -> Proof:
     board = Board(Signal())
     if health is not None:
         board.put(health)
-    return Proof(Upstream(socket), board, lambda: pid, foreign=foreign, watch=(tried or Tried()).watch())
+    return Proof(Upstream(socket), board, lambda: pid, foreign=foreign, watch=(tried or Tried()).watch(), **more)
 
 
 async def test_both_processes_are_in_the_report():
@@ -102,8 +102,21 @@ async def test_those_who_ask_at_once_share_one_answer_and_who_leaves_takes_it_fr
     reports = await asyncio.gather(*asking[1:])
     assert tried.count == 1
     assert all(report is reports[0] for report in reports)
+
+
+async def test_a_report_is_given_again_for_a_moment_and_one_without_its_worker_is_not(tmp_path):
+    tried, now = Tried(), [100.0]
+    own = ProcessPrivacy(process="worker", pid=7, findings=[SHUT])
+    async with worker(own.model_dump_json().encode()) as socket:
+        whole = proof(socket, tried=tried, clock=lambda: now[0])
+        for now[0], count in ((100.0, 1), (100.0 + AGAIN_S - 0.1, 1), (100.0 + AGAIN_S, 2)):
+            assert (await whole.report()).shut
+            assert tried.count == count
+    alone = Tried()
+    whole = proof(tmp_path / "no.sock", tried=alone, clock=lambda: now[0])
     await whole.report()
-    assert tried.count == 2
+    await whole.report()
+    assert alone.count == 2
 
 
 async def test_the_facts_have_what_the_worker_told_of_itself_while_it_runs(tmp_path):
