@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from typing import get_args
+
 import pytest
 
 from medgemma_tui import i18n, privacy_command
 from medgemma_tui.privacy.watch import report_of
-from medgemma_tui.protocol import Finding, Health, ProcessPrivacy
+from medgemma_tui.protocol import Finding, Health, PrivacyReport, ProcessPrivacy, Verdict
 from medgemma_tui.tui.wrap import cells
 
 
@@ -95,3 +98,11 @@ def test_who_could_not_be_asked_is_told_with_the_reason():
     assert "- Not asked (worker): There is no model directory /srv/m." in text
     foreign = told(report_of([process("screen"), process("gateway")], ["worker"], foreign_engine=True))
     assert "- Not asked (worker): Another program answers in the worker's place" in foreign
+
+
+def test_every_field_and_verdict_is_in_the_readme():
+    readme = (Path(__file__).resolve().parents[1] / "README.md").read_text(encoding="utf-8")
+    section = readme[readme.index("### privacy") : readme.index("### Exit codes")]
+    fields = {name for model in (PrivacyReport, ProcessPrivacy, Finding) for name in model.model_fields}
+    for word in fields | set(get_args(Verdict)):
+        assert f"`{word}`" in section or f"].{word}`" in section or f"`{word}[]`" in section, word
