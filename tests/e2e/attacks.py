@@ -92,6 +92,8 @@ BOX = (
 """A window, a status bar and a composer, drawn as text."""
 
 PLAIN = "Give <dose> mg if INR<target>"
+PASTES = {name: text for name, text in ATTACKS.items() if name != "paste end"}
+"""A terminal takes the mark of a paste's end out of what is pasted: nobody else could tell where the paste ends."""
 LINE = " ".join(text for name, text in ATTACKS.items() if name not in ("line separators", "vertical"))
 """All of it as one string, for names and single lines."""
 

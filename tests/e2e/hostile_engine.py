@@ -2,7 +2,7 @@
 
 The gateway is pointed at it as at any other engine (``engine_socket``); what it writes must not reach the terminal.
 A word in the question chooses what it says: ``mode:split`` (each attack cut at every place, in trace and answer),
-``mode:bytes`` (each attack's bytes one by one), ``huge``, ``box``, ``refuse``, ``fail``, ``finish``, ``surrogate``,
+``mode:whole``, ``mode:bytes`` (each attack's bytes one by one), ``huge``, ``box``, ``arrows`` (a causal chain), ``refuse``, ``fail``, ``finish``, ``surrogate``,
 ``echo`` (the question back, slowly).
 """
 
@@ -20,7 +20,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 
-from tests.e2e.attacks import ATTACKS, BOX, HUGE, LINE, PLAIN, splits
+from tests.e2e.attacks import ATTACKS, BOX, DECEITS, HUGE, LINE, PLAIN, splits
 
 CARD = {
     "id": f"evil {LINE}",
@@ -44,10 +44,13 @@ def label(name: str) -> str:
 def _deltas(field: str) -> Iterator[dict[str, str] | None]:
     """Each attack cut at every place; None: a page is full, let it be painted."""
     for at, (name, attack) in enumerate(ATTACKS.items()):
+        if "\u2028" in attack or "\x0b" in attack:  # these make many lines
+            yield None
         yield {field: f"\n\n{label(name)} {attack} whole."}
         for before, after in splits(attack):
             yield {field: f" {before}"}
             yield {field: f"{after}."}
+        yield {field: f" {label(name)}"}
         if at % 4 == 3:
             yield None
     yield {field: f"\n\n{PLAIN}"}
@@ -68,13 +71,22 @@ async def _split(_: str) -> AsyncIterator[bytes]:
                 yield _event(delta)
 
 
-async def _bytes(_: str) -> AsyncIterator[bytes]:
+async def _whole(_: str) -> AsyncIterator[bytes]:
     for field in ("reasoning", "content"):
         for at, (name, attack) in enumerate(ATTACKS.items()):
-            for byte in _event({field: f"\n\n{label(name)} {attack}"}, raw=True):
-                yield bytes([byte])
+            yield _event({field: f"\n\n{label(name)} {attack}"})
             if at % 12 == 11:
                 await asyncio.sleep(PAGE_S)
+
+
+async def _bytes(_: str) -> AsyncIterator[bytes]:
+    for at, (name, attack) in enumerate(ATTACKS.items()):
+        event = _event({"content": f"\n\n{label(name)} {attack}"}, raw=True)
+        first = event.index(b"at:")  # what is before is the same each time
+        for byte in (event[:first], *(event[place : place + 1] for place in range(first, len(event)))):
+            yield byte
+        if at % 12 == 11:
+            await asyncio.sleep(PAGE_S)
 
 
 async def _huge(_: str) -> AsyncIterator[bytes]:
@@ -108,13 +120,17 @@ async def _fail(_: str) -> AsyncIterator[bytes]:
 
 
 async def _finish(_: str) -> AsyncIterator[bytes]:
-    yield _event({"content": "done"})
-    yield _event(finish=LINE)
+    yield _event({"content": END}, finish=LINE)
+    yield b"data: [DONE]\n\n"
+
+
+async def _arrows(_: str) -> AsyncIterator[bytes]:
+    yield _event({"content": " → ".join(f"cause{at}{attack}" for at, attack in enumerate(DECEITS.values()))})
 
 
 MODES: dict[str, Callable[[str], AsyncIterator[bytes]]] = {
-    "split": _split, "bytes": _bytes, "huge": _huge, "box": _box, "echo": _echo, "surrogate": _surrogate,
-    "fail": _fail, "finish": _finish,
+    "split": _split, "whole": _whole, "bytes": _bytes, "huge": _huge, "box": _box, "echo": _echo, "surrogate": _surrogate,
+    "fail": _fail, "finish": _finish, "arrows": _arrows,
 }  # fmt: skip
 
 
@@ -137,7 +153,7 @@ async def _chat(request: Request) -> Response:
     async def events() -> AsyncIterator[bytes]:
         async for event in MODES.get(mode, _split)(question):
             yield event
-        yield _event({"content": f"\n\n{END}"})
+        yield _event({"content": f"\n\n{END} of {mode}"})
         yield _event(finish="stop")
         yield b"data: [DONE]\n\n"
 

@@ -37,8 +37,8 @@ LEAVE = {
     "cursor": r"\x1b\[\?25h",
     "focus off": r"\x1b\[\?1004l",
 }
-PROGRESS_LINE = {"start of line": r"\r", "rest of the line": r"\x1b\[K", "line": r"\r?\n"}
-"""What ``ask`` and plain mode may send: a line rewritten in place. (The terminal makes CR LF of each newline.)"""
+LINES = {"line": r"\r?\n", "tab": r"\t", "start of line": r"\r", "rest of the line": r"\x1b\[K"}
+"""What commands and plain mode may send: lines, one of them rewritten in place. The terminal makes CR LF of LF."""
 
 # --- the grammar ---
 

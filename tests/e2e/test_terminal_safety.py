@@ -1,67 +1,149 @@
-"""Hostile text from a model and from a paste, through the real program on a pty: none of it reaches the terminal."""
+"""Hostile text from everywhere, through the real programs on a pty: only what Textual itself makes gets out of it."""
 
 from __future__ import annotations
 
-import re
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pyte
 import pytest
 
 from tests.benchmarks.terminal import Terminal, terminal
-from tests.e2e.hostile_engine import ATTACKS, PLAIN
+from tests.e2e.attacks import ATTACKS, LINE, PASTES, PLAIN
+from tests.e2e.hostile_engine import END, label
+from tests.e2e.sequences import ENTER, LEAVE, SCREEN, left_clean, unexpected
 
 pytestmark = pytest.mark.e2e
 
-# What must not be in the bytes, Textual's own pointer shape (OSC 22) taken out. It sends no other OSC by itself.
-OWN = re.compile(rb"\x1b\]22;[a-z-]*\x07")
-FORBIDDEN = [
-    b"\x1b]52", b"\x1b]8;", b"\x1b]0;", b"\x1b]2;", b"\x1b[6n", b"\x1bPq", b"\x07",
-    *(char.encode() for char in "\x9b\x9d\x9c\u202e\u202c\u2066\u2069\u200b\u2060\ufeff"),
-]  # fmt: skip
+PASTE = "\x1b[200~{}\x1b[201~"
+F3, F4, F5, F12 = "\x1b[13~", "\x1b[14~", "\x1b[15~", "\x1b[24~"
+ONE_LINE = "".join(char for char in LINE if char not in "\0\n\r\x85")
+"""For the environment, paths and scenario files."""
 
 
-@pytest.fixture
-def engine(tmp_path: Path) -> Iterator[Path]:
-    """The hostile engine's socket."""
-    path = tmp_path / "engine.sock"
-    process = subprocess.Popen([sys.executable, "-m", "tests.e2e.hostile_engine", str(path)])
-    while not path.exists():
-        assert process.poll() is None
-        time.sleep(0.05)
-    yield path
-    process.kill()
-    process.wait()
+@dataclass(frozen=True)
+class Hostile:
+    """A box on which everything has an evil name."""
+
+    engine: Path
+    directory: Path
+    env: dict[str, str]
 
 
-def _shown(screen: Terminal) -> str:
-    display = pyte.Screen(120, 36)
-    pyte.ByteStream(display).feed(bytes(screen.seen))
-    return "\n".join(display.display)
+@pytest.fixture(scope="module")
+def hostile(_nvml_built: tuple[Any, Path], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hostile]:
+    """The hostile engine on its socket, evil GPU, process, box and directory names."""
+    base = Path(tempfile.mkdtemp(prefix="mg-", dir="/tmp"))  # a socket's path may have 107 bytes
+    directory = base / "e\x1b]0;p\x07\x9b2J\u202e"
+    directory.mkdir(mode=0o700)
+    program = directory / "\x1b]0;p\x07\x9b2J"
+    program.symlink_to("/bin/sleep")
+    helper, built = _nvml_built
+    stub = helper.NvmlStub(built, tmp_path_factory.mktemp("hostile_scenario"))
+    engine = base / "engine.sock"
+    processes = [
+        subprocess.Popen([str(program), "600"]),
+        subprocess.Popen([sys.executable, "-m", "tests.e2e.hostile_engine", str(engine)]),
+    ]
+    gib = 1 << 30
+    holders = f"self:{gib} {processes[0].pid}:{gib}"
+    names = {"0__name": ONE_LINE[:90], "0__mig__0__name": ONE_LINE[90:150], "0__uuid": ONE_LINE[150:220]}
+    stub.set("mig", **names, **{"0__compute": holders, "0__mig_mode": "0", "_driver": ONE_LINE[60:130]})
+    while not engine.exists():
+        assert processes[1].poll() is None
+        time.sleep(0.02)
+    env = {
+        **stub.env,
+        "HOME": str(directory),
+        "XDG_RUNTIME_DIR": str(directory),
+        "MEDGEMMA_BOX_NAME": f"box {ONE_LINE}",
+        "OMP_NUM_THREADS": "1",
+    }
+    yield Hostile(engine, directory, env)
+    for process in processes:
+        process.kill()
+        process.wait()
 
 
-def _check(seen: bytes) -> None:
-    left = OWN.sub(b"", seen)
-    for sequence in FORBIDDEN:
-        assert sequence not in left, f"{sequence!r} reached the terminal"
+def see(screen: Terminal, wanted: str, keys: str = "", timeout_s: float = 12.0) -> None:
+    """Press keys and wait for a text in what they bring."""
+    if keys:
+        screen.type(keys)
+    found = screen.read(timeout_s, until=wanted.encode())
+    assert found is not None, f"{wanted!r} did not come after {keys!r}\n{shown(screen)}"
 
 
-def test_hostile_answers_and_pastes_do_not_reach_the_terminal(engine: Path) -> None:
-    command = [sys.executable, "-m", "medgemma_tui", "--lang", "en"]
-    with terminal(command, env={"MEDGEMMA_ENGINE_SOCKET": str(engine)}) as screen:
-        screen.read(3.0)
-        for attack in ATTACKS.values():
-            screen.type(f"\x1b[200~{attack}\x1b[201~")  # bracketed paste, as a terminal sends it
-        screen.read(1.0)
-        screen.type(" what then?\r")
-        assert screen.read(30.0, until=b"THE END") is not None, _shown(screen)
-        screen.type("\x1b[12~")  # F2: the trace
-        screen.read(2.0)
-        assert PLAIN in _shown(screen)
+def ask(screen: Terminal, question: str, wanted: str) -> None:
+    """Ask, and wait for a text in the reply. Enter is pressed again: the answer before may just be ending."""
+    screen.type(question)
+    for _ in range(60):
+        screen.type("\r")
+        if screen.read(0.5, until=wanted.encode()) is not None:
+            return
+    raise AssertionError(f"{wanted!r} did not come after {question!r}\n{shown(screen)}")
+
+
+def leave(screen: Terminal) -> str:
+    """Press Esc, and give it the moment that tells it from the beginning of another key."""
+    screen.type("\x1b")
+    screen.read(0.2)
+    return ""
+
+
+def shown(screen: Terminal, columns: int = 160, rows: int = 50) -> str:
+    """What a person sees."""
+    display = pyte.Screen(columns, rows)
+    pyte.ByteStream(display).feed(bytes(screen.seen[-60_000:]))
+    return "\n".join("".join(display.buffer[y][x].data for x in range(columns)) for y in range(rows))
+
+
+@pytest.mark.parametrize(
+    ("console", "term", "modes"),
+    [
+        ("color", "xterm-256color", ("split", "huge", "arrows")),
+        ("console16", "linux", ("bytes",)),
+        ("ascii", "vt100", ("whole",)),
+    ],
+)
+def test_nothing_hostile_reaches_the_terminal(
+    hostile: Hostile, console: str, term: str, modes: tuple[str, ...]
+) -> None:
+    command = [sys.executable, "-m", "medgemma_tui", "--lang", "en", "--profile", console]
+    env = {**hostile.env, "TERM": term, "MEDGEMMA_ENGINE_SOCKET": str(hostile.engine)}
+    with terminal(command, env=env, columns=160, rows=50) as screen:
+        see(screen, "loaded")
+        for attack in PASTES.values():
+            screen.type(PASTE.format(attack))
+        screen.type("".join(char for char in LINE if ord(char) > 0x7F))  # and as keys
+        ask(screen, f"? mode:{modes[0]}", f"{END} of {modes[0]}")
+        drawn = bytes(screen.seen)
+        assert [name for name in ATTACKS if label(name).encode() not in drawn] == []
+        assert PLAIN.encode() in drawn or "split" not in modes
+        for mode in modes[1:]:
+            ask(screen, f"mode:{mode}", f"{END} of {mode}")
+        ask(screen, "mode:refuse", "refused")
+        ask(screen, "mode:fail", "refused")
+        ask(screen, "mode:finish", "Ended: ")
+        ask(screen, "mode:surrogate", "process stopped")
+        see(screen, "Process ", F3)
+        see(screen, "in memory only", "\x1b[F")  # the end of the text
+        see(screen, "These facts", leave(screen) + F4)
+        see(screen, "pwned", PASTE.format(" ".join(PASTES.values())))
+        see(screen, "Commands", leave(screen) + "\x10")
+        see(screen, "pwned", PASTE.format(" ".join(PASTES.values())))
+        see(screen, "What the model was given", leave(screen) + "\t\x05")
+        see(screen, "Raw text", leave(screen) + "\x15")
+        see(screen, "chain", leave(screen) + F12)
+        see(screen, "New patient: wipe", leave(screen) + F5)
+        see(screen, "everything was wiped", "y")
+        screen.type("\x04")
+        screen.read(5.0, until=b"\x1b[?1004l")
         seen = bytes(screen.seen)
-        assert seen.count(b"\x1b[?1049l") == 0  # still on the alternate screen
-    _check(seen)
+    assert unexpected(seen, SCREEN, ENTER, LEAVE) == set()
+    assert left_clean(seen) == []
