@@ -106,7 +106,11 @@ class Chain:
     def end(self) -> None:
         """No more lines: what is left over was altered."""
         start = self.next if self.records else self.first_by_name
-        end = start + len(self._damaged) + self._damaged_more
+        claims = [each.seq for each in self._damaged if each.seq is not None]
+        likely = range(start, start + len(self._damaged) + self._damaged_more)
+        # A line that says no number may be a piece of the one before it.
+        lines = max(bool(self._damaged), len(claims)) + self._damaged_more
+        end = max([start + lines, *(seq + 1 for seq in claims if seq in likely)])
         self._explain(start, end)
         self.last = end - 1
 

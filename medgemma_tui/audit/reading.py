@@ -14,7 +14,7 @@ from typing import Final
 from medgemma_tui.audit import files
 from medgemma_tui.audit.record import LONGEST_LINE
 
-_WAIT_S: Final = 1.0
+_WAIT_S: Final = 0.5
 _STEP_S: Final = 0.01
 
 
