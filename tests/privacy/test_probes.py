@@ -23,7 +23,8 @@ tell([made[0].model_dump(), before == after])
 """
 QUICK = """
 from medgemma_tui.privacy import probes
-tell({finding.id: [finding.said, finding.verdict, finding.code] for finding in probes.probe("worker", quick=True).findings})
+whole = probes.probe("worker", quick=True)
+tell({finding.id: [finding.said, finding.verdict, finding.code] for finding in whole.findings})
 """
 PROBES = {
     "tcp", "udp", "tcp6", "udp6", "dns_packet", "raw", "packet", "netlink", "vsock", "bluetooth", "socketpair",
@@ -100,13 +101,9 @@ def test_a_hub_process_that_fails_is_no_proof(monkeypatch):
 
 
 def test_the_word_of_a_chain_of_errors():
-    try:
-        try:
-            raise socket.gaierror(socket.EAI_AGAIN, "text")
-        except OSError as error:
-            raise RuntimeError("while asking") from error
-    except RuntimeError as error:
-        assert hub.root_of(error) == "EAI_AGAIN"
+    outer = RuntimeError("while asking")
+    outer.__cause__ = socket.gaierror(socket.EAI_AGAIN, "text")
+    assert hub.root_of(outer) == "EAI_AGAIN"
     assert hub.root_of(PermissionError(1, "no")) == "EPERM"
     assert hub.root_of(ValueError("some text")) == "ValueError"
 

@@ -242,7 +242,7 @@ tell([layer.holds, layer.reason, os.readlink("/proc/self/ns/user") == ours, os.g
 
 
 def test_an_undumpable_process_still_does_its_work(child, as_nobody):
-    """Its /proc files are root's, yet it reads its own descriptors, starts programs and threads, and is not readable."""
+    """Its /proc files are root's; it reads its own descriptors, and starts programs and threads. Nobody reads it."""
     code = """
 from medgemma_tui.privacy.open_sockets import own_inet_sockets
 thread = threading.Thread(target=int)
