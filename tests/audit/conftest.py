@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import subprocess
 import traceback
@@ -81,6 +82,20 @@ def small_disk(tmp_path) -> Iterator[Path]:
         pytest.skip(f"no tmpfs to be had here: {done.stderr.strip()}")
     yield place
     subprocess.run(["umount", "-l", str(place)], check=True)
+
+
+@pytest.fixture
+def fill(small_disk):
+    """Fills the small disk to the last page with a file, which it returns."""
+
+    def run():
+        filler = small_disk / "filler"
+        with filler.open("wb", buffering=0) as file, contextlib.suppress(OSError):
+            while file.write(bytes(512)):
+                pass
+        return filler
+
+    return run
 
 
 @pytest.fixture

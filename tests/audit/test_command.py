@@ -106,6 +106,7 @@ def test_a_log_that_is_not_there_or_not_for_us(filled, capsys, forked, tmp_path)
     assert audit_command.show(Settings(), nowhere, everything, "table") == 1
     assert "There is no audit log" in capsys.readouterr().err
     assert audit_command.verify(Settings(), nowhere, as_json=False) == 1
+    assert "NOT CHECKED" in capsys.readouterr().out
     if os.geteuid() == 0:
         settings = Settings()
         places = audit_command.named(filled.directory, None, None, settings)

@@ -1,6 +1,7 @@
 """Writing the log: the chain goes on over restarts, torn lines, full files, other processes, and being killed."""
 
 import fcntl
+import itertools
 import os
 import signal
 import time
@@ -140,7 +141,7 @@ def test_full_files_are_followed_by_new_ones(site, entry):
     assert site.verdict().whole
     told = [each.counters["n"] for each in site.records() if each.event == "question"]
     assert told == list(range(20))
-    for before, path in zip(paths, paths[1:], strict=False):
+    for before, path in itertools.pairwise(paths):
         first = path.read_bytes().splitlines()[0]
         assert '"event":"rotate","outcome":"ok"' in first.decode()
         assert f'"file":"{before.name}","bytes":{before.stat().st_size}' in first.decode()
