@@ -148,7 +148,7 @@ _CODES: Mapping[str, str] = {
     "not_supported": N_("This kernel does not support it, or something in this box's configuration forbids it."),
     "not_permitted": N_("The kernel, or its configuration, does not permit it to this user."),
     "not_wanted": N_(
-        "It keeps the one that it was started in; systemd can give it one of its own (PrivateNetwork=yes)."
+        "It keeps the one that it was started in; a gateway gets an empty one from systemd (PrivateNetwork=yes)."
     ),
     "core_pipe": N_("Set ProcessSizeMax=0 in coredump.conf, or another kernel.core_pattern."),
     "sockets_open": N_("It was not tried, because a socket was to be had: that would have been the very packet."),
