@@ -106,6 +106,7 @@ def test_a_running_answer_finishes_and_nothing_new_begins(on_small_disk, code):
 
         reply = wait_for(refused, what="a refusal")
         asked = it.asked().st_size
+        assert asked == sum(path.read_bytes().count(b'"event":"question"') for path in it.log.glob("*.jsonl"))
         error = reply.json()["error"]
         assert (reply.status_code, error["type"], error["code"]) == (503, "audit_full", code)
         assert error["params"]["path"].startswith(str(it.log))
