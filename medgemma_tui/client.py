@@ -11,6 +11,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import TypeVar
+from urllib.parse import quote
 
 import httpx
 import httpx_sse
@@ -168,7 +169,7 @@ class Client:
                 yield rest
 
     async def park(self, body: SessionBody) -> None:
-        """Keep a conversation in the gateway's memory. Raises ServiceError (413 when too large)."""
+        """Keep a conversation in the gateway's memory. Raises ServiceError (409, 413, 507: see ``Sessions.park``)."""
         async with _mapped(self.socket):
             response = await self._http.put("/v1/session", content=_body(body), headers=_JSON)
         await _raise_for_status(response)
@@ -185,6 +186,16 @@ class Client:
     async def forget(self) -> None:
         """Drop this user's parked conversation and what the engine keeps of this client's: a new patient."""
         await self._delete("/v1/session")
+
+    async def drop(self, id: str) -> bool:
+        """Drop the parked conversation with this id, nothing else. False where it is not there. Raises ServiceError."""
+        try:
+            await self._delete(f"/v1/session?id={quote(id)}")
+        except ServiceError as error:
+            if error.status == 404:
+                return False
+            raise
+        return True
 
     async def leave(self) -> None:
         """Drop what the engine keeps of this client's conversation. A parked one stays: it is there to come back to."""

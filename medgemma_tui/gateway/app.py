@@ -204,8 +204,13 @@ class Application:
     async def _delete_session(self, request: Request) -> Response:
         """Forget the parked conversation, and have the worker forget what it keeps of this owner's.
 
-        With ``?parked=keep`` the parked one stays: it is the user's, the other this client's, which leaves.
+        With ``?parked=keep`` the parked one stays: it is the user's, the other this client's, which leaves. With
+        ``?id=`` the parked one with that id is dropped and nothing else; 404 where it is not there.
         """
+        if "id" in request.query_params:
+            self._sessions.drop_one(_peer(request).uid, request.query_params["id"])
+            self._record(request, "wipe", "dropped")
+            return Response(status_code=204)
         parked = request.query_params.get("parked", "drop")
         if parked not in ("drop", "keep"):
             raise ApiError(400, "invalid_request_error", "parked: may be drop or keep", param="parked")

@@ -14,6 +14,7 @@ class _Parked:
     payload: bytearray
     timer: asyncio.TimerHandle
     granted_s: float
+    id: str
 
     def wipe(self) -> None:
         """Overwrite our copy. Python may have made others while it parsed the request; those it frees as it likes."""
@@ -36,9 +37,12 @@ class Sessions:
     def park(self, uid: int, body: SessionBody) -> None:
         """Keep this one instead of the user's last.
 
-        Raises ApiError: 413 where it is too large, 507 where all together would be. Then the user's last stays, and
-        nobody else's is thrown out for it.
+        Raises ApiError: 409 where another is kept that it may not replace, 413 where it is too large, 507 where all
+        together would be. Then the user's last stays, and nobody else's is thrown out for it.
         """
+        last = self._parked.get(uid)
+        if last is not None and last.id != body.id and not body.replace:
+            raise ApiError(409, "another_is_kept", "another conversation of this user is kept", param="id")
         payload = bytearray(body.payload.encode("utf-8", "surrogatepass"))
         if len(payload) > self._max_bytes:
             raise ApiError(
@@ -54,7 +58,7 @@ class Sessions:
         self.drop(uid)
         granted_s = min(body.ttl_s, self._ttl_s)
         timer = asyncio.get_running_loop().call_later(granted_s, self.drop, uid)
-        self._parked[uid] = _Parked(payload, timer, granted_s)
+        self._parked[uid] = _Parked(payload, timer, granted_s, body.id)
 
     def get(self, uid: int) -> SessionReply:
         """The user's parked conversation. Raises ApiError (404) where there is none."""
@@ -64,7 +68,15 @@ class Sessions:
         left = parked.timer.when() - asyncio.get_running_loop().time()
         # (now + granted) - now is not granted in floating point: never promise more than the site allows
         expires_in_s = max(0.0, min(left, parked.granted_s))
-        return SessionReply(payload=parked.payload.decode("utf-8", "surrogatepass"), expires_in_s=expires_in_s)
+        payload = parked.payload.decode("utf-8", "surrogatepass")
+        return SessionReply(payload=payload, expires_in_s=expires_in_s, id=parked.id)
+
+    def drop_one(self, uid: int, id: str) -> None:
+        """Wipe the user's parked conversation if it is this one. Raises ApiError (404) where it is not."""
+        parked = self._parked.get(uid)
+        if parked is None or parked.id != id:
+            raise ApiError(404, "not_found", "this conversation is not parked", code="no_session", param="id")
+        self.drop(uid)
 
     def drop(self, uid: int) -> None:
         """Wipe the user's parked conversation, if there is one."""

@@ -189,6 +189,7 @@ class SessionReply(Reply):
 
     payload: str
     expires_in_s: float
+    id: str = ""
 
 
 class ErrorInfo(Reply):

@@ -170,3 +170,7 @@ class SessionBody(Wire):
 
     payload: str
     ttl_s: Annotated[float, Field(gt=0)] = 1800.0
+    id: Annotated[str, Field(max_length=64)] = ""
+    """Tells it from another one of the same user."""
+    replace: bool = True
+    """False: where one with another id is kept, that one stays and this one is refused (409)."""

@@ -7,14 +7,20 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
 
 from medgemma_tui.protocol import ErrorInfo, EventBody, SessionBody
 from medgemma_tui.tui import messages
 from medgemma_tui.tui.link import Link, Service
 
-if TYPE_CHECKING:
-    from medgemma_tui.tui.parking import Parcel
+
+@dataclass(frozen=True, slots=True)
+class Parcel:
+    """A packed conversation. ``id`` tells it from another of the same user."""
+
+    id: str
+    payload: str
+
 
 WITHIN_S = 5.0
 HURRY_S = 1.0
@@ -91,16 +97,12 @@ class Errands:
 
     async def _drop(self, id: str) -> None:
         from medgemma_tui.client import ServiceError
-        from medgemma_tui.tui.parking import id_of
 
         service, gone = self._link.service, False
         if service is not None:
             with contextlib.suppress(ServiceError, TimeoutError):
                 async with asyncio.timeout(HURRY_S):
-                    found = await service.parked()
-                    if found is not None and id_of(found.payload) == id:
-                        await service.forget()
-                        gone = True
+                    gone = await service.drop(id)
         self._link.post(messages.Dropped(id, gone=gone))
 
     # --- forgetting ---
@@ -139,14 +141,11 @@ async def _deliver(service: Service, event: EventBody) -> None:
 
 async def _parked(service: Service, parcel: Parcel, ttl_s: float, *, hurry: bool) -> ErrorInfo | None:
     from medgemma_tui.client import ServiceError
-    from medgemma_tui.tui.parking import id_of
 
+    body = SessionBody(payload=parcel.payload, ttl_s=ttl_s, id=parcel.id, replace=hurry)
     try:
         async with asyncio.timeout(HURRY_S if hurry else WITHIN_S):
-            found = None if hurry else await service.parked()
-            if found is not None and id_of(found.payload) != parcel.id:
-                return ErrorInfo(type="another_is_kept", message="another conversation is kept")
-            await service.park(SessionBody(payload=parcel.payload, ttl_s=ttl_s))
+            await service.park(body)
     except ServiceError as failure:
         return failure.info
     except TimeoutError:

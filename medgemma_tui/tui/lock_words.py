@@ -100,7 +100,10 @@ def kept(at: datetime) -> str:
 
 def wiped() -> str:
     """Its time was over."""
-    return _("The screen was locked for too long: the conversation was wiped, here and in the service.")
+    return sentences(
+        _("The screen was locked for too long: this session has ended."),
+        _("Nothing of its conversation is left, here or in the service."),
+    )
 
 
 def ended_empty() -> str:

@@ -6,6 +6,7 @@ Called from the app's handlers only.
 from __future__ import annotations
 
 import asyncio
+import secrets
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Literal
 
@@ -15,7 +16,7 @@ from medgemma_tui.exits import ExitCode
 from medgemma_tui.i18n import _
 from medgemma_tui.protocol import ErrorInfo, EventBody
 from medgemma_tui.tui import keymap, lock_words, messages, pin
-from medgemma_tui.tui.errands import HURRY_S
+from medgemma_tui.tui.errands import HURRY_S, Parcel
 from medgemma_tui.tui.lock_words import Stage
 from medgemma_tui.tui.locking import MOST_TRIES, Locking
 from medgemma_tui.tui.screens.lock import LockScreen, Told
@@ -45,7 +46,8 @@ class Locker:
         self._trouble: ErrorInfo | None = None  # why it is held
         self._ticks = 0
         self._checking = False  # a PIN is being checked
-        self._parcel = ""  # the id of what was handed over
+        self._kept_until = 0.0  # by the lock's clock
+        self._parcel = secrets.token_hex(8)  # the id of what is handed over
         self._leaving: int | None = None  # the exit code, where the session ends as soon as that is done
         self._failed = False  # it ends for wrong PINs
         self._ended = False
@@ -150,12 +152,13 @@ class Locker:
         self._stage = "handing"
         kept = self._app.controller.gather(self._app.card_draft)
         try:
-            parcel = parking.pack(kept)
+            parcel = Parcel(self._parcel, parking.pack(kept))
         except ValueError:  # a text that is no Unicode
             self._app.post_message(messages.Parked("", _TOO_LARGE))
             return
-        self._parcel = parcel.id
-        self._app.errands.park(parcel, max(1.0, self.state.left_s), hurry=hurry)
+        ttl_s = max(1.0, min(self.state.left_s, self._app.settings.session_ttl_s))  # the site's limit, as we know it
+        self._kept_until = self.state.clock() + ttl_s
+        self._app.errands.park(parcel, ttl_s, hurry=hurry)
 
     def parked(self, error: ErrorInfo | None) -> None:
         """The service keeps it, or says why not."""
@@ -257,7 +260,7 @@ class Locker:
         if self._ended:
             return
         self._ended = True
-        until = self._deadline() if kept else None
+        until = self._deadline(kept=True) if kept else None
         if kept:
             self.ended_by = "parked"
         elif self.locked and self._stage != "nothing":
@@ -283,9 +286,13 @@ class Locker:
         if self.screen is not None:
             self.screen.show(self._told())
 
-    def _deadline(self) -> datetime:
-        """When everything is wiped, by the clock on the wall; the same until that is set, or the system suspended."""
-        until = datetime.now() + timedelta(seconds=self.state.left_s)
+    def _deadline(self, *, kept: bool) -> datetime:
+        """When everything is wiped, by the clock on the wall; the same until that is set, or the system suspended.
+
+        ``kept``: when the service wipes what it keeps.
+        """
+        left_s = max(0.0, self._kept_until - self.state.clock()) if kept else self.state.left_s
+        until = datetime.now() + timedelta(seconds=left_s)
         if abs((until - self._until).total_seconds()) > 2:
             self._until = until
         return self._until
@@ -304,7 +311,7 @@ class Locker:
             demo=self._app.is_demo,
             since=lock_words.since(self._since),
             how=lock_words.how(self._stage, self._trouble),
-            until=lock_words.until(self._stage, self._deadline()),
+            until=lock_words.until(self._stage, self._deadline(kept=self._stage == "parked")),
             asks=self._stage == "pin",
             remark=remark,
             deaf=self._checking or wait_s > 0 or self._leaving is not None,

@@ -5,9 +5,7 @@ The gateway never looks into it. What comes back is read strictly; another versi
 
 from __future__ import annotations
 
-import secrets
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Annotated, Final, Literal
 
@@ -78,7 +76,6 @@ class _Notice(_Strict):
 
 class _Parked(_Strict):
     version: Literal[1]
-    id: str
     kept_at: datetime
     texts: list[str]
     entries: list[Annotated[_Turn | _Notice, Field(discriminator="kind")]]
@@ -99,25 +96,14 @@ class _Label(BaseModel):
     """What any version says of itself."""
 
     version: int
-    id: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Parcel:
-    """A packed conversation. ``id`` tells it from another that is kept in its place."""
-
-    id: str
-    payload: str
-
-
-def pack(kept: Kept) -> Parcel:
+def pack(kept: Kept) -> str:
     """The text to keep. Raises ValueError where a text in it is no Unicode (a lone surrogate)."""
-    id_ = secrets.token_hex(8)
     texts: dict[str, int] = {}
     entries = [_packed(entry, texts) for entry in kept.entries]
     parked = _Parked(
         version=VERSION,
-        id=id_,
         kept_at=kept.kept_at,
         texts=list(texts),
         entries=entries,
@@ -133,7 +119,7 @@ def pack(kept: Kept) -> Parcel:
         sections=kept.sections,
         window_cap=kept.window_cap,
     )
-    return Parcel(id_, parked.model_dump_json(by_alias=True))
+    return parked.model_dump_json(by_alias=True)
 
 
 def unpack(payload: str) -> Kept:
@@ -159,12 +145,6 @@ def unpack(payload: str) -> Kept:
         sections=parked.sections,
         window_cap=parked.window_cap,
     )
-
-
-def id_of(payload: str) -> str:
-    """The id of what is kept; empty where it has none."""
-    label = _label(payload)
-    return label.id if label is not None else ""
 
 
 def _label(payload: str) -> _Label | None:

@@ -45,7 +45,7 @@ class TakingBack:
         kept: Kept | None = None
         with contextlib.suppress(parking.CannotRead):
             kept = parking.unpack(found.payload)
-        id_, until = parking.id_of(found.payload), datetime.now() + timedelta(seconds=found.expires_in_s)
+        id_, until = found.id, datetime.now() + timedelta(seconds=found.expires_in_s)
         self.left = True
 
         def chosen(choice: TakeBackChoice | None) -> None:

@@ -41,6 +41,20 @@ def test_one_that_is_too_large_is_refused_and_the_old_one_kept(stubbed):
     http.delete("/v1/session")
 
 
+def test_one_is_told_from_another_by_its_id(stubbed):
+    http = stubbed.gateway.http
+    assert http.put("/v1/session", json={"payload": "one", "id": "a", "replace": False}).status_code == 204
+    refused = http.put("/v1/session", json={"payload": "two", "id": "b", "replace": False})
+    assert (refused.status_code, refused.json()["error"]["type"]) == (409, "another_is_kept")
+    assert http.put("/v1/session", json={"payload": "one more", "id": "a", "replace": False}).status_code == 204
+    assert http.delete("/v1/session?id=b").status_code == 404
+    assert http.get("/v1/session").json()["payload"] == "one more"
+    assert http.put("/v1/session", json={"payload": "two", "id": "b"}).status_code == 204
+    assert http.get("/v1/session").json()["id"] == "b"
+    assert http.delete("/v1/session?id=b").status_code == 204
+    assert http.get("/v1/session").status_code == 404
+
+
 @pytest.mark.parametrize("body", [{}, {"payload": 1}, {"payload": "x", "ttl_s": 0}, {"payload": "x", "more": 1}])
 def test_a_bad_body(stubbed, body):
     assert stubbed.gateway.http.put("/v1/session", json=body).status_code == 400

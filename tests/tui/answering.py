@@ -76,6 +76,9 @@ class Answering:
     async def park(self, body):
         pass
 
+    async def drop(self, id):
+        return False
+
     async def leave(self):
         pass
 

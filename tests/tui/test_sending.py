@@ -79,6 +79,9 @@ class Told:
     async def park(self, body):
         pass
 
+    async def drop(self, id):
+        return False
+
     async def leave(self):
         pass
 

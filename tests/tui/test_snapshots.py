@@ -99,6 +99,9 @@ class Fixed:
     async def park(self, body):
         pass
 
+    async def drop(self, id):
+        return False
+
     async def leave(self):
         pass
 

@@ -48,6 +48,9 @@ class Service:
     async def park(self, body):
         pass
 
+    async def drop(self, id):
+        return False
+
     async def leave(self):
         pass
 

@@ -48,12 +48,13 @@ class LockScreen(ModalScreen[None]):
     def __init__(self, profile: Profile, told: Told) -> None:
         super().__init__()
         self._told = told
+        self._frame = Vertical(classes="dialog")
         self._field = PinField(profile)
         self._lines = {name: Static(markup=False, id=f"lock-{name}") for name in ("demo", "how", "remark", "until")}
 
     def compose(self) -> ComposeResult:
         """A box in the middle."""
-        with Vertical(classes="dialog", id="lock"):
+        with self._frame:
             yield self._lines["demo"]
             yield self._lines["how"]
             yield self._field
@@ -73,8 +74,7 @@ class LockScreen(ModalScreen[None]):
 
     def _show(self) -> None:
         told = self._told
-        frame = self.query_one("#lock")
-        frame.border_title = f"{told.name} · {told.since}"
+        self._frame.border_title = f"{told.name} · {told.since}"
         self._field.display = told.asks
         texts = {"demo": _("DEMO, NOT MEDICAL") if told.demo else "", "how": told.how}
         for name, text in {**texts, "remark": told.remark, "until": told.until}.items():
