@@ -9,7 +9,6 @@ from medgemma_tui.i18n import _, ngettext
 from medgemma_tui.protocol import AuditFinding, AuditNote, AuditVerdict
 from medgemma_tui.safetext import clean_line
 
-
 _UNCHECKED: Final = ("no_key", "bad_key", "wrong_key", "unreadable")
 
 
@@ -106,15 +105,12 @@ def verdict(checked: AuditVerdict) -> Iterator[str]:
         )  # fmt: skip
     if checked.anchors:
         anchors = ngettext("{count} anchor", "{count} anchors", checked.anchors).format(count=f"{checked.anchors:,}")
-        yield (
-            anchors
-            + ", "
-            + (
-                _("in a file that can only grow (append-only attribute)")
-                if checked.append_only
-                else _("in a file without the append-only attribute: who can write to it can rewrite it")
-            )
+        place = (
+            _("{anchors}, in a file that can only grow (append-only attribute)")
+            if checked.append_only
+            else _("{anchors}, in a file without the append-only attribute: who can write to it can rewrite it")
         )
+        yield place.format(anchors=anchors)
     for each in checked.findings:
         yield "! " + finding(each)
     if checked.more_findings:

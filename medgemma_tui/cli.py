@@ -412,7 +412,7 @@ def audit_show(
 
 @app.command()
 def locate(lang: Lang = None) -> int:
-    """Where settings, model, socket, styles and catalogues are."""
+    """Where settings, model, socket, styles, catalogues and the audit log are."""
     settings = _settings(False, None, None, lang)
     from medgemma_tui import locate as locations
     from medgemma_tui.safetext import clean_line

@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 
 from medgemma_tui import demo, i18n, instructions, launch, settings, site_lists
+from medgemma_tui.audit import places as audit_places
 
 PACKAGE = Path(__file__).parent
 
@@ -30,7 +31,16 @@ def places(current: settings.Settings) -> list[tuple[str, str]]:
         ("styles", str(styles_dir())),
         ("locales", str(PACKAGE / "locales")),
         ("corpus", str(PACKAGE / "demo" / "corpus")),
+        *_audit(current, socket),
     ]
+
+
+def _audit(current: settings.Settings, socket: Path | None) -> list[tuple[str, str]]:
+    if socket is not None and current.audit_dir is None:
+        return [("audit", "the service's; see medgemma-tui audit verify")]
+    where = audit_places.of(current)
+    lost = "" if where.lasting else " (no home directory: gone with the run directory)"
+    return [("audit", f"{where.directory}{lost}"), ("audit key", str(where.key)), ("anchors", str(where.anchors))]
 
 
 def _lists(current: settings.Settings) -> str:
