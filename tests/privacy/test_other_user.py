@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 
@@ -15,14 +17,19 @@ import pytest
 from tests.privacy.conftest import NOBODY
 
 
+@pytest.fixture
+def home():
+    """A directory of that user's; not pytest's, which only its own user may enter."""
+    place = tempfile.mkdtemp(prefix="mg-home-")
+    os.chown(place, NOBODY, NOBODY)
+    yield place
+    shutil.rmtree(place)
+
+
 @pytest.mark.engine
-def test_a_question_is_answered_by_three_sealed_processes(as_nobody, tmp_path_factory):
+def test_a_question_is_answered_by_three_sealed_processes(as_nobody, home):
     """Each is the next one's child, so filters pile up; the worker, last of them, still has a network to itself."""
-    home = tmp_path_factory.mktemp("home")
-    os.chown(home, NOBODY, NOBODY)
-    for place in (home, *list(home.parents)[:2]):
-        place.chmod(0o755)  # pytest's own are for its user only
-    environment = {"PATH": os.environ["PATH"], "HOME": str(home), "XDG_RUNTIME_DIR": str(home), "TMPDIR": str(home),
+    environment = {"PATH": os.environ["PATH"], "HOME": home, "XDG_RUNTIME_DIR": home, "TMPDIR": home,
                    "OMP_NUM_THREADS": "1", "LANG": "C.UTF-8"}  # fmt: skip
     question = ["ask", "--demo", "--json", "--max-tokens", "16", "Hello"]
     command = [*as_nobody, sys.executable, "-m", "medgemma_tui", *question]
