@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 from typing import TypeVar
+from weakref import WeakKeyDictionary
 
 from pydantic import BaseModel, ValidationError
 from starlette.requests import ClientDisconnect, Request
@@ -21,6 +23,13 @@ _M = TypeVar("_M", bound=BaseModel)
 
 BODY_S = 30.0
 """Seconds that a body may take to come."""
+MAX_PARTS = 40_000
+"""Strings, commas and brackets that a body's JSON may have; more gets 413. A conversation has seven a message."""
+_MAX_FAULTS = 50
+"""Faults of a body that are looked at. The words for each are costly, and a few of them help as much as all."""
+_LARGE = 128 * 1024
+_STRING = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"?', re.DOTALL)  # matches from every quote: one pass, whatever it is
+_turns: WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Lock] = WeakKeyDictionary()
 
 
 class ApiError(Exception):
@@ -86,6 +95,10 @@ def invalid_body(error: ValidationError) -> ApiError:
 
     The message holds field names and rules only, no values: a value may be patient text.
     """
+    if error.error_count() > _MAX_FAULTS:
+        return ApiError(
+            400, "invalid_request_error", f"{error.error_count():,} faults in the body", code="too_many_faults"
+        )
     problems = error.errors(include_url=False, include_context=False, include_input=False)
     if problems[0]["type"] == "json_invalid":
         return ApiError(400, "invalid_request_error", "the body is not valid JSON", code="invalid_json")
@@ -124,7 +137,8 @@ async def read_body(request: Request, kind: type[_M], *, limit: int = MAX_BODY_B
     """The request's body as a ``kind``.
 
     Raises ApiError: 413 past ``limit`` bytes (told by Content-Length, or met while reading, whichever comes
-    first), 408 where it takes longer than ``BODY_S`` to come, 400 where it is not JSON or not a valid ``kind``.
+    first) or of more than ``MAX_PARTS`` parts, 408 where it takes longer than ``BODY_S`` to come, 400 where it is
+    not JSON or not a valid ``kind``.
     """
     declared = request.headers.get("content-length", "")
     if declared.isdigit() and int(declared) > limit:
@@ -140,10 +154,36 @@ async def read_body(request: Request, kind: type[_M], *, limit: int = MAX_BODY_B
         raise ApiError(408, "timeout", "the body took too long to come", code="body_timeout") from None
     except ClientDisconnect:
         raise ApiError(400, "invalid_request_error", "the client left before its body was read") from None
+    if len(body) < _LARGE:
+        return _parsed(bytes(body), kind)
+    async with _turns.setdefault(asyncio.get_running_loop(), asyncio.Lock()):  # whoever waits, others' turns between
+        return _parsed(bytes(body), kind)
+
+
+def _parsed(body: bytes, kind: type[_M]) -> _M:
+    if not _few_parts(body):
+        raise ApiError(413, "too_large", f"the body's JSON has more than {MAX_PARTS:,} parts", code="too_many_parts")
     try:
-        return kind.model_validate_json(bytes(body))
+        return kind.model_validate_json(body)
     except ValidationError as error:
         raise invalid_body(error) from None
+
+
+def _few_parts(body: bytes) -> bool:
+    """Whether there is little to make of it. A megabyte of text is quickly read, one of commas is not."""
+    if body.count(b'"') + _separators(body, 0, len(body)) <= MAX_PARTS:
+        return True
+    parts = end = 0
+    for string in _STRING.finditer(body):
+        parts += 1 + _separators(body, end, string.start())
+        end = string.end()
+        if parts > MAX_PARTS:
+            return False
+    return parts + _separators(body, end, len(body)) <= MAX_PARTS
+
+
+def _separators(body: bytes, start: int, end: int) -> int:
+    return body.count(b",", start, end) + body.count(b"[", start, end) + body.count(b"{", start, end)
 
 
 def _too_large(limit: int) -> ApiError:

@@ -21,8 +21,11 @@ MAX_HEADER_BYTES = 32 * 1024
 """The request line's target and all headers together; more gets 431."""
 HEADERS_S = 10.0
 """Seconds from a request's first byte until its headers are whole, however steadily they trickle in."""
-STALL_S = 60.0
-"""Seconds that a client may leave a full buffer, or the last of a connection that we have ended, unread."""
+STALL_S = 70.0
+"""Seconds that a client may leave a full buffer, or the last of a connection that we have ended, unread. A little more
+than a question's own limit, which knows what it ends."""
+IDLE_S = 75
+"""Seconds that a connection may be open without a request."""
 _PIPELINE = 8
 """Requests that may wait behind one that is being answered. None of our clients sends a second before its reply."""
 
@@ -35,6 +38,7 @@ class PeerProtocol(HttpToolsProtocol):
 
     def __init__(self, *arguments: object, **named: object) -> None:
         super().__init__(*arguments, **named)  # type: ignore[arg-type]  # uvicorn's own
+        self.timeout_keep_alive = IDLE_S
         self._in_headers = self._in_body = False
         self._moved = False
         self._unparsed = self._header_bytes = 0
@@ -210,7 +214,7 @@ def protocol_for(door: Door) -> type[PeerProtocol]:
 async def watch(door: Door) -> None:
     """Check every connection's times, for ever."""
     while True:
-        await asyncio.sleep(min(HEADERS_S, STALL_S) / 10)
+        await asyncio.sleep(min(HEADERS_S, STALL_S) / 5)
         now = asyncio.get_running_loop().time()
         for connection in door.connections:
             if isinstance(connection, PeerProtocol):

@@ -95,7 +95,6 @@ async def _serve(settings: Settings, listener: Listener, access: roles.Access, *
             proxy_headers=False,
             server_header=False,
             date_header=False,
-            timeout_keep_alive=75,
             timeout_graceful_shutdown=_LAST_WORDS_S,
         )
     )
