@@ -64,3 +64,20 @@ def gateway():
         yield running.ready()
     finally:
         running.stop()
+
+
+@pytest.fixture
+def small_disk():
+    """Needs root, to mount it."""
+    if os.geteuid() != 0:
+        pytest.skip("mounting a small file system needs root")
+    directory = _running.short_directory()
+    try:
+        disk = _running.SmallDisk(directory / "disk")
+    except _running.NotPossible as reason:
+        pytest.skip(str(reason))
+    try:
+        yield disk
+    finally:
+        disk.close()
+        shutil.rmtree(directory)

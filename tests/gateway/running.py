@@ -147,3 +147,40 @@ def events(response: httpx.Response):
     for line in response.iter_lines():
         if line.startswith("data: "):
             yield line.removeprefix("data: ")
+
+
+class NotPossible(Exception):
+    """Not on this system."""
+
+
+class SmallDisk:
+    """A small file system of its own, that can be filled and made read-only. Raises NotPossible where root may not."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.log = path / "audit"
+        path.mkdir()
+        mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=128k,mode=700", "tmpfs", str(path)])
+        if mounted.returncode:
+            raise NotPossible("this system does not let root mount a tmpfs here")
+
+    def disk_full(self) -> None:
+        with open(self.path / "filler", "wb", buffering=0) as filler:
+            try:
+                while True:
+                    filler.write(bytes(1024))
+            except OSError:
+                pass
+
+    def read_only(self) -> None:
+        self._remount("ro")
+
+    def free(self) -> None:
+        self._remount("rw")
+        (self.path / "filler").unlink(missing_ok=True)
+
+    def _remount(self, mode: str) -> None:
+        subprocess.run(["mount", "-o", f"remount,{mode}", str(self.path)], check=True)
+
+    def close(self) -> None:
+        subprocess.run(["umount", "-l", str(self.path)], check=True)

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
 import shutil
-import subprocess
 import threading
 from pathlib import Path
 from types import SimpleNamespace
@@ -27,53 +25,6 @@ from medgemma_tui.settings import Settings
 
 QUESTION = Entry("question", "asked", 1, "a")
 ANSWER = Entry("answer", "finished", 1, "a")
-
-
-class SmallDisk:
-    """A small file system of its own, that can be filled and made read-only."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self.log = path / "audit"
-        path.mkdir()
-        mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=128k,mode=700", "tmpfs", str(path)])
-        if mounted.returncode:
-            pytest.skip("this system does not let root mount a tmpfs here")
-
-    def disk_full(self) -> None:
-        with open(self.path / "filler", "wb", buffering=0) as filler:
-            try:
-                while True:
-                    filler.write(bytes(1024))
-            except OSError:
-                pass
-
-    def read_only(self) -> None:
-        self._remount("ro")
-
-    def free(self) -> None:
-        self._remount("rw")
-        (self.path / "filler").unlink(missing_ok=True)
-
-    def _remount(self, mode: str) -> None:
-        subprocess.run(["mount", "-o", f"remount,{mode}", str(self.path)], check=True)
-
-    def close(self) -> None:
-        subprocess.run(["umount", "-l", str(self.path)], check=True)
-
-
-@pytest.fixture
-def small_disk():
-    """Needs root, to mount it."""
-    if os.geteuid() != 0:
-        pytest.skip("mounting a small file system needs root")
-    directory = short_directory()
-    disk = SmallDisk(directory / "disk")
-    try:
-        yield disk
-    finally:
-        disk.close()
-        shutil.rmtree(directory)
 
 
 @pytest.fixture
