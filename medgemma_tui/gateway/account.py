@@ -48,11 +48,6 @@ class Account:
         self._line = ""
         self.position = 0
 
-    @property
-    def asked(self) -> bool:
-        """True once the question has been handed to the log."""
-        return self._written is not None
-
     async def ask(self) -> None:
         """Record the question, once, however often the engine has to be tried. Raises AuditFull."""
         if self._written is not None:
@@ -64,8 +59,7 @@ class Account:
             "sections_asked": self._asked,
             "thinking": chat.thinking,
         }
-        key = self._auditor.key
-        digest = key.digest(canonical(chat.messages)) if key is not None else ""
+        digest = (await self._auditor.opened()).digest(canonical(chat.messages))
         entry = Entry("question", "asked", self._peer.uid, self._peer.name, input=digest, counters=counters)
         written = self._auditor.submit(entry, self._owner)
         self._written = written
@@ -102,6 +96,9 @@ class Account:
     def _record_end(self, outcome: str) -> None:
         if self._written is None or self._written.exception() is not None:
             return
+        peer = self._peer
+        if outcome == "dropped":
+            self._auditor.later(Entry("dropped", "slow_reader", peer.uid, peer.name), self._owner)
         words = {"ok": "finished", "cancelled": "stopped", "dropped": "dropped"}
         counters: dict[str, int | float | str] = {
             "seconds": round(time.monotonic() - self._asked_at, 3),
@@ -126,7 +123,7 @@ class Account:
             }
         self._auditor.later(
             Entry(
-                "answer", words.get(outcome, "failed"), self._peer.uid, self._peer.name,
+                "answer", words.get(outcome, "failed"), peer.uid, peer.name,
                 output=self._output.hexdigest() if self._output is not None else "", counters=counters,
             ),
             self._owner,

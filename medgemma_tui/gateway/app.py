@@ -31,7 +31,7 @@ from medgemma_tui.gateway.door import Door, Entrance, RoleGate
 from medgemma_tui.gateway.incidents import Incidents
 from medgemma_tui.gateway.logins import Logins
 from medgemma_tui.gateway.metrics import Metrics
-from medgemma_tui.gateway.peers import Peer
+from medgemma_tui.gateway.peers import Peer, login_name
 from medgemma_tui.gateway.privacy_report import Proof
 from medgemma_tui.gateway.roles import EVERY_ROLE, Policy, Role
 from medgemma_tui.gateway.sessions import Sessions
@@ -88,11 +88,16 @@ class Application:
     def __init__(self, gateway: Gateway, policy: Policy) -> None:
         settings = gateway.settings
         self._gateway = gateway
+        self._auditor = auditor = gateway.auditor
         self._upstream = gateway.upstream
         self._board = gateway.board
-        self._sessions = Sessions(settings.session_max_bytes, settings.parked_total_bytes, settings.session_ttl_s)
+        self._sessions = Sessions(
+            settings.session_max_bytes,
+            settings.parked_total_bytes,
+            settings.session_ttl_s,
+            lambda uid: auditor.later(Entry("wipe", "expired", uid, login_name(uid))),
+        )
         self._body_limit = max(MAX_BODY_BYTES, 2 * settings.session_max_bytes)
-        self._auditor = auditor = gateway.auditor
         self._logins = Logins(auditor)
         self.incidents = Incidents(lambda incident: auditor.later(chronicle.incident_record(incident)))
         """Who is refused and dropped."""

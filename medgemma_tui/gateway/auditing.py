@@ -20,7 +20,7 @@ from medgemma_tui.audit.errors import AuditError
 from medgemma_tui.audit.key import Key
 from medgemma_tui.audit.log import Head
 from medgemma_tui.audit.record import Entry, Event
-from medgemma_tui.gateway.board import Board
+from medgemma_tui.gateway.board import Board, Signal
 from medgemma_tui.gateway.peers import login_name
 from medgemma_tui.http_errors import ApiError
 from medgemma_tui.protocol import AuditHead
@@ -120,6 +120,7 @@ class Auditor:
         self._due: list[_Due] = []
         self._come = asyncio.Event()
         self._ending = asyncio.Event()
+        self._opening = Signal()
         self._key: Key | None = None
         self._head: Head | None = None
         self._problem: AuditError | None = None
@@ -155,6 +156,14 @@ class Auditor:
             self._overflown += 1
             return
         self._add(_Due(entry, owner, self._clock()))
+
+    async def opened(self) -> Key:
+        """The log's key, once it is open. Raises AuditFull where it cannot be opened now."""
+        while self._key is None:
+            if self._problem is not None:
+                raise AuditFull(self._problem)
+            await self._opening.wait()
+        return self._key
 
     @property
     def crowded(self) -> bool:
@@ -225,6 +234,7 @@ class Auditor:
 
     def _begin(self, opened: Opened) -> None:
         self._key = opened.key
+        self._opening.fire()
         self._due[:0] = [_Due(entry, "", self._born_at) for entry in opened.first]
 
     async def _write(self) -> None:
@@ -278,6 +288,7 @@ class Auditor:
             log.error("the audit log cannot be written (%s): %s", problem.code, problem)
         self._failures += 1
         self._problem = problem
+        self._opening.fire()
         self._board.hold(problem)  # before anybody is told: whoever waits for another turn must find it so
         refused = [due for due in self._due if due.written is not None]
         self._due = [due for due in self._due if due.written is None]

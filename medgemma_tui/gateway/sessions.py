@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from medgemma_tui.http_errors import ApiError
@@ -25,10 +26,14 @@ class _Parked:
 class Sessions:
     """The parked conversations, by uid."""
 
-    def __init__(self, max_bytes: int, total_bytes: int, ttl_s: float) -> None:
+    def __init__(
+        self, max_bytes: int, total_bytes: int, ttl_s: float, expired: Callable[[int], object] = lambda uid: None
+    ) -> None:
+        """``expired`` is told the uid whose conversation was wiped at its deadline."""
         self._max_bytes = max_bytes
         self._total_bytes = total_bytes
         self._ttl_s = ttl_s
+        self._expired = expired
         self._parked: dict[int, _Parked] = {}
 
     def __len__(self) -> int:
@@ -57,7 +62,7 @@ class Sessions:
             raise ApiError(507, "parked_full", "the memory for parked conversations is full")
         self.drop(uid)
         granted_s = min(body.ttl_s, self._ttl_s)
-        timer = asyncio.get_running_loop().call_later(granted_s, self.drop, uid)
+        timer = asyncio.get_running_loop().call_later(granted_s, self._expire, uid)
         self._parked[uid] = _Parked(payload, timer, granted_s, body.id)
 
     def get(self, uid: int) -> SessionReply:
@@ -83,6 +88,10 @@ class Sessions:
         parked = self._parked.pop(uid, None)
         if parked is not None:
             parked.wipe()
+
+    def _expire(self, uid: int) -> None:
+        self.drop(uid)
+        self._expired(uid)
 
     def drop_all(self) -> None:
         """Wipe every one: the gateway ends."""

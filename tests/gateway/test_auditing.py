@@ -25,6 +25,7 @@ from medgemma_tui.gateway.board import Board, Signal
 from medgemma_tui.protocol import AuditHead, ChatMessage, EventBody
 from medgemma_tui.settings import Settings
 
+NOBODY = 65534
 SOON = "import medgemma_tui.gateway.logins as logins; logins.LOST_AFTER_S = 0.3"
 
 
@@ -192,12 +193,40 @@ def test_a_screen_that_is_gone_without_a_word_is_recorded_as_lost(audited):
     assert [(record["event"], record["outcome"]) for record in records] == [("login", "ok"), ("logout", "lost")]
 
 
+def test_a_stranger_who_is_refused_is_recorded_once_a_minute(audited):
+    if os.geteuid() != 0:
+        pytest.skip("calling as another user needs root")
+    audited.gateway.directory.chmod(0o755)
+    audited.gateway.socket.chmod(0o666)  # as a mistake would
+    since = audited.gateway.records()[-1]["seq"]
+    child = os.fork()
+    if not child:
+        refused = 0
+        try:
+            os.setgroups([])
+            os.setgid(NOBODY)
+            os.setuid(NOBODY)
+            for _ in range(3):
+                with socket.socket(socket.AF_UNIX) as connection:
+                    connection.connect(str(audited.gateway.socket))
+                    connection.sendall(b"GET /health HTTP/1.1\r\nHost: x\r\n\r\n")
+                    refused += b" 403 " in connection.recv(4096)
+        finally:
+            os._exit(0 if refused == 3 else 1)
+    assert os.waitpid(child, 0)[1] == 0
+    records = wait_for(lambda: audited.gateway.records("refused", since=since), what="a record")
+    told = [(record["uid"], record["outcome"], record["counters"]) for record in records]
+    assert told == [(NOBODY, "peer_not_allowed", {"count": 1})]
+
+
 def test_parking_is_recorded_by_its_size(audited):
     headers, found = of_session(audited)
     audited.gateway.http.put("/v1/session", json={"payload": "病" * 100, "ttl_s": 60}, headers=headers)
     audited.gateway.http.get("/v1/session", headers=headers)
     audited.gateway.http.delete("/v1/session?parked=keep", headers=headers)
-    park, back, wipe = found(count=3)
+    audited.gateway.http.put("/v1/session", json={"payload": "x", "ttl_s": 0.05}, headers=headers)
+    wait_for(lambda: audited.gateway.records()[-1]["outcome"] == "expired", what="the deadline")
+    park, back, wipe, _again = found(count=4)
     assert (park["event"], park["counters"]["bytes"]) == ("park", 300)
     assert (back["event"], back["outcome"]) == ("take_back", "given")
     assert (wipe["event"], wipe["outcome"]) == ("wipe", "left")

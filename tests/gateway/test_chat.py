@@ -262,6 +262,7 @@ def test_a_client_that_does_not_read_at_all_loses_its_place_in_time(stubbed):
     patch = "import medgemma_tui.gateway.chat as chat; chat.STALL_S = 0.5"
     gateway = Running(engine_socket=stubbed.engine.socket, slots=1, patch=patch).ready()
     try:
+        since = gateway.health()["audit"]["seq"]
         with gateway.stream("n=64000 big") as stalled:
             began = time.monotonic()
             assert gateway.ask("n=1").status_code == 200  # as soon as the place is free
@@ -269,6 +270,8 @@ def test_a_client_that_does_not_read_at_all_loses_its_place_in_time(stubbed):
             with pytest.raises(httpx.TransportError):
                 stalled.read()
         assert gateway.metrics()[("medgemma_requests_total", ("cancelled",))] == 1
+        told = {(record["event"], record["outcome"]) for record in gateway.records(since=since)}
+        assert told >= {("answer", "dropped"), ("dropped", "slow_reader")}
     finally:
         gateway.stop()
     quiet(stubbed)
