@@ -156,8 +156,10 @@ async def read_body(request: Request, kind: type[_M], *, limit: int = MAX_BODY_B
         raise ApiError(400, "invalid_request_error", "the client left before its body was read") from None
     if len(body) < _LARGE:
         return _parsed(bytes(body), kind)
-    async with _turns.setdefault(asyncio.get_running_loop(), asyncio.Lock()):  # whoever waits, others' turns between
-        return _parsed(bytes(body), kind)
+    async with _turns.setdefault(asyncio.get_running_loop(), asyncio.Lock()):  # one at a time, others' turns between
+        parsed = _parsed(bytes(body), kind)
+        await asyncio.sleep(0)
+        return parsed
 
 
 def _parsed(body: bytes, kind: type[_M]) -> _M:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 from collections import Counter
+from collections.abc import Callable
 from typing import Protocol
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -13,12 +15,15 @@ from medgemma_tui.gateway.incidents import Incidents
 from medgemma_tui.gateway.peers import Peer
 from medgemma_tui.gateway.roles import Policy, Role
 from medgemma_tui.http_errors import ApiError, error_response
+from medgemma_tui.protocol import MAX_BODY_BYTES
 
 CONNECTIONS = 400
 """Connections at once; each stream takes two descriptors of the usual 1,024."""
 CONNECTIONS_PER_USER = 100
 OUTSIDERS = 32
 """Connections of all those who have no role; each gets its refusal, and that is all they are for."""
+BODIES_PER_USER = 4 * MAX_BODY_BYTES
+"""Bytes of the bodies of one user's calls at once."""
 _REST_BYTES = 64 * 1024
 _REST_S = 1.0
 """How much of a body that nobody wants is read, and for how long."""
@@ -46,6 +51,7 @@ class Door:
         self._calls_per_user = calls_per_user
         self._open: dict[int, dict[Connection, None]] = {}  # by uid, oldest first
         self._calls: Counter[int] = Counter()
+        self._bodies: Counter[int] = Counter()
 
     def come(self, connection: Connection) -> None:
         """A connection was opened. It is dropped at once where its user has too many.
@@ -98,11 +104,19 @@ class Door:
         """A call begins."""
         self._calls[peer.uid] += 1
 
-    def end(self, peer: Peer) -> None:
-        """A call has ended."""
-        self._calls[peer.uid] -= 1
-        if not self._calls[peer.uid]:
-            del self._calls[peer.uid]
+    def take(self, peer: Peer, size: int) -> None:
+        """So much more of a call's body comes. Raises ApiError (429) where it is too much of one user's."""
+        self._bodies[peer.uid] += size
+        if self._bodies[peer.uid] > BODIES_PER_USER:
+            self.incidents.note("refused", "too_many_calls", peer)
+            raise _TooMuch
+
+    def end(self, peer: Peer, size: int) -> None:
+        """A call has ended, for whose body so much was taken."""
+        for counter, amount in ((self._calls, 1), (self._bodies, size)):
+            counter[peer.uid] -= amount
+            if not counter[peer.uid]:
+                del counter[peer.uid]
 
     def _drop(self, connection: Connection) -> None:
         self.incidents.note("dropped", "too_many_connections", connection.peer)
@@ -119,16 +133,19 @@ class Entrance:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Let the call through, or refuse it."""
         peer: Peer | None = scope["state"].get("peer")
-        body = _Unread(scope, receive, send)
+        body = _Body(scope, receive, send)
         refusal = self._door.refusal(peer)
         if refusal is not None or peer is None:
             await error_response(refusal or ApiError(403, "forbidden", "no peer"))(scope, body.receive, body.send)
             return
         self._door.begin(peer)
         try:
+            body.count(functools.partial(self._door.take, peer))
             await self._app(scope, body.receive, body.send)
+        except _TooMuch as refused:  # of bodies that say their length; a body in chunks is refused as it is read
+            await error_response(refused)(scope, body.receive, body.send)
         finally:
-            self._door.end(peer)
+            self._door.end(peer, body.taken)
 
 
 class RoleGate:
@@ -152,8 +169,8 @@ class RoleGate:
         await self._app(scope, receive, send)
 
 
-class _Unread:
-    """A call whose body may not have been read when its reply begins.
+class _Body:
+    """A call's body: how much of it has come, and what becomes of a part that nobody has read when its reply begins.
 
     A little of the rest is waited for and thrown away, for clients that do not look for a reply before they have sent
     everything. What is more ends the connection: it may be of any length, and nobody wants it.
@@ -162,12 +179,29 @@ class _Unread:
     def __init__(self, scope: Scope, receive: Receive, send: Send) -> None:
         self._receive, self._send = receive, send
         headers = dict(scope["headers"])
-        self._left = b"transfer-encoding" in headers or headers.get(b"content-length", b"0") != b"0"
+        length = headers.get(b"content-length", b"0")  # digits that make a number: the parser has seen to it
+        self._left = b"transfer-encoding" in headers or length != b"0"
+        self._announced = min(int(length), MAX_BODY_BYTES)
+        self._size = 0
+        self._take: Callable[[int], None] = lambda size: None
+        self.taken = 0
+
+    def count(self, take: Callable[[int], None]) -> None:
+        """From now on ``take`` is told of what comes, of an announced length at once. Raises what it raises."""
+        self._take = take
+        self._count(self._announced)
+
+    def _count(self, size: int) -> None:
+        if size > self.taken:
+            more, self.taken = size - self.taken, size
+            self._take(more)
 
     async def receive(self) -> Message:
         message = await self._receive()
         if message["type"] != "http.request" or not message.get("more_body", False):
             self._left = False
+        self._size += len(message.get("body", b""))
+        self._count(self._size)
         return message
 
     async def send(self, message: Message) -> None:
@@ -178,11 +212,21 @@ class _Unread:
         await self._send(message)
 
     async def _read_on(self) -> None:
-        size = 0
-        with contextlib.suppress(TimeoutError):
+        enough = self._size + _REST_BYTES
+        with contextlib.suppress(TimeoutError, ApiError):
             async with asyncio.timeout(_REST_S):
-                while self._left and size < _REST_BYTES:
-                    size += len((await self.receive()).get("body", b""))
+                while self._left and self._size < enough:
+                    await self.receive()
+
+
+class _TooMuch(ApiError):
+    """429: one user's bodies are too many bytes at once."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            429, "too_many_calls", "too much of this user's is being read already", code="too_many_bytes",
+            retry_after_s=1,
+        )  # fmt: skip
 
 
 def _uid(peer: Peer | None) -> int:
