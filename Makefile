@@ -3,6 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+JOBS ?= auto
 
 .PHONY: demo test bench check setup locales picture train clean
 
@@ -13,8 +14,9 @@ demo: $(READY)  ## open the screen on the demo model (plain mode where no termin
 		echo '糖尿病肾病的GFR分期标准是什么？' | $(BIN)/medgemma-tui --demo --plain --lang zh; \
 	fi
 
+# JOBS is the number of test processes: one a core, four at most (tests/conftest.py). JOBS=0 runs all in pytest's own.
 test: $(READY) check  ## style, types, import contracts, catalogues, then every test
-	$(BIN)/pytest
+	$(BIN)/pytest -n $(JOBS) --dist worksteal
 
 check: $(READY)
 	$(BIN)/ruff check .

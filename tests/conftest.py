@@ -13,6 +13,17 @@ from types import ModuleType
 
 import pytest
 
+# Read when torch is imported. Where something else runs, two threads need twice one thread's CPU time, or far more.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers() -> int:
+    """What ``-n auto`` means: a test process a core, four at most, for each may start a demo model; one core: none."""
+    cores = len(os.sched_getaffinity(0))
+    return min(cores, 4) if cores > 1 else 0
+
+
 # --- no test writes an audit log into the home of whoever runs it -----------------------------------------
 
 _state = tempfile.mkdtemp(prefix="mg-state-")
