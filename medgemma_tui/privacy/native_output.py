@@ -105,12 +105,24 @@ def withheld() -> Iterator[None]:
         if total:
             words = sorted({word for _, found in counted for word in found})
             with contextlib.suppress(OSError, ValueError):
-                print(sentence(total, words), file=sys.stderr)
+                print(_at_the_end(total, words), file=sys.stderr)
 
 
 def sentence(size: int, words: list[str]) -> str:
     """One line on so many bytes, with what is known of them."""
     return f"a native library wrote {size} bytes (withheld)" + (": " + ", ".join(words) if words else "")
+
+
+def _at_the_end(size: int, words: list[str]) -> str:
+    """The same in the person's language."""
+    from medgemma_tui.i18n import ngettext
+
+    told = ngettext(
+        "A system library wrote {n} byte to the terminal, which was withheld.",
+        "A system library wrote {n} bytes to the terminal, which were withheld.",
+        size,
+    ).format(n=size)
+    return " ".join([told, *words])
 
 
 def known(data: bytes) -> list[str]:

@@ -53,6 +53,9 @@ def seal(role: Role) -> Seal:
     if _current is not None and role != "worker":
         _current = replace(_current, role=role)
         return _current
+    from medgemma_tui.privacy import devices
+
+    devices.make_ready()
     # In this order: an undumpable process can no longer give its user namespace the ids.
     layers = (
         _core_limit(),

@@ -129,7 +129,7 @@ def test_the_screen_is_drawn_and_a_library_is_not():
     after = "os.write(2, b'restored\\n'); print('too', file=sys.stderr)"
     seen = on_terminal(SCREEN.format(marker=MARKER, after=after))
     assert "MARKER" not in seen
-    told = f"a native library wrote {2 * len(MARKER.encode()) + 1} bytes (withheld)"
+    told = f"A system library wrote {2 * len(MARKER.encode()) + 1} bytes to the terminal, which were withheld."
     assert seen.splitlines() == ["the screen's picture", "True", told, "restored", "too"]
 
 
