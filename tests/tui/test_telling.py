@@ -9,7 +9,7 @@ import pytest
 
 from medgemma_tui import i18n, problems
 from medgemma_tui.i18n import _
-from medgemma_tui.protocol import Health, PrivacyFacts, Telemetry
+from medgemma_tui.protocol import Health, PrivacyFacts, ProcessSeal, Telemetry
 from medgemma_tui.tui import keymap, statements
 from medgemma_tui.tui.help_text import help_text
 from tests.tools import catalogues
@@ -30,7 +30,7 @@ class Service:
         return None
 
     async def telemetry(self):
-        yield Telemetry(time=1.0, privacy=PrivacyFacts(gateway_inet_sockets=0, worker_inet_sockets=0))
+        yield Telemetry(time=1.0, privacy=PrivacyFacts(gateway_inet_sockets=0, gateway=ProcessSeal(inet_sockets=0)))
         await asyncio.Event().wait()
 
     async def close(self):
