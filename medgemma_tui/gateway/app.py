@@ -145,12 +145,12 @@ class Application:
         self._sampler.start()
         self._watching = asyncio.ensure_future(watch(self.door))
 
-    async def stop(self) -> None:
-        """End telemetry streams, wipe parked conversations."""
+    async def stop(self, *, lost: bool = False) -> None:
+        """End telemetry streams, wipe parked conversations. ``lost``: the screen that held us is gone."""
         self._watching.cancel()
         self.incidents.stop()
         self._sessions.drop_all()
-        self._logins.end_all()
+        self._logins.end_all("lost" if lost else "service_ended")
         await asyncio.to_thread(self._sampler.stop)
 
     async def _health(self, _request: Request) -> Response:

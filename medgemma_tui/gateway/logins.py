@@ -24,11 +24,10 @@ _LOGINS_PER_USER = 64
 
 @dataclass(eq=False, slots=True)
 class _Login:
-    """One session, from its login to its logout. ``streams``: its telemetry streams that are open."""
+    """One session, from its login to its logout. ``leaving``: its last telemetry stream has ended."""
 
     peer: Peer
     owner: str
-    streams: int = 0
     leaving: asyncio.TimerHandle | None = None
 
 
@@ -62,7 +61,7 @@ class Logins:
         if body.event == "login":
             if known is None:
                 self._make_room(peer.uid)
-                self._logins[owner] = _Login(peer, owner, self._streams.get(owner, 0))
+                self._logins[owner] = _Login(peer, owner)
         elif body.event == "logout" and known is not None:
             self._forget(known)
         entry = Entry(body.event, body.outcome, peer.uid, peer.name, counters=dict(body.counts))
@@ -85,10 +84,10 @@ class Logins:
                     loop = asyncio.get_running_loop()
                     login.leaving = loop.call_later(self._lost_after_s, self._end, login, "lost")
 
-    def end_all(self) -> None:
-        """The gateway ends, and every session with it."""
+    def end_all(self, outcome: str) -> None:
+        """The gateway ends, and every session with it; one that had lost its screen already is lost."""
         for login in list(self._logins.values()):
-            self._end(login, "service_ended")
+            self._end(login, "lost" if login.leaving is not None else outcome)
 
     def _end(self, login: _Login, outcome: str) -> None:
         self._forget(login)

@@ -101,8 +101,8 @@ async def _serve(settings: Settings, listener: Listener, access: roles.Access, *
     auditor.start()
     auditor.later(seal_record(seal("gateway")))  # what ``run`` has closed
     application.start()
-    told = asyncio.Event()
-    _end_when_told(told, stdin=private)
+    told, abandoned = asyncio.Event(), asyncio.Event()
+    _end_when_told(told, abandoned if private else None)
     ending = asyncio.ensure_future(told.wait())
     serving = asyncio.ensure_future(server.serve(sockets=[listener.socket]))
     running = asyncio.ensure_future(engine.run())
@@ -134,7 +134,7 @@ async def _serve(settings: Settings, listener: Listener, access: roles.Access, *
         # The worker first: its open streams end with an error event, and then their connections can close.
         running.cancel()
         ending.cancel()
-        await asyncio.gather(running, ending, application.stop(), return_exceptions=True)
+        await asyncio.gather(running, ending, application.stop(lost=abandoned.is_set()), return_exceptions=True)
         server.should_exit = True
         await asyncio.gather(serving, announcing, watching, return_exceptions=True)
         await auditor.close(own_entry("stop", "ok"))
@@ -149,21 +149,22 @@ class _Server(uvicorn.Server):
         yield
 
 
-def _end_when_told(told: asyncio.Event, *, stdin: bool) -> None:
-    """Set ``told`` at SIGTERM and SIGINT, and at the end of standard input where that holds us."""
+def _end_when_told(told: asyncio.Event, abandoned: asyncio.Event | None) -> None:
+    """Set ``told`` at SIGTERM and SIGINT, and where standard input holds us at its end, with ``abandoned``."""
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         loop.add_signal_handler(number, told.set)
-    if stdin:
+    if abandoned is not None:
         # A thread, because standard input may be anything: a pipe, a terminal, /dev/null.
-        threading.Thread(target=_read_stdin, args=(loop, told), name="stdin", daemon=True).start()
+        threading.Thread(target=_read_stdin, args=(loop, told, abandoned), name="stdin", daemon=True).start()
 
 
-def _read_stdin(loop: asyncio.AbstractEventLoop, told: asyncio.Event) -> None:
+def _read_stdin(loop: asyncio.AbstractEventLoop, told: asyncio.Event, abandoned: asyncio.Event) -> None:
     with contextlib.suppress(OSError):
         while os.read(0, 4096):
             pass
     with contextlib.suppress(RuntimeError):  # the loop has ended meanwhile
+        loop.call_soon_threadsafe(abandoned.set)
         loop.call_soon_threadsafe(told.set)
 
 

@@ -193,6 +193,23 @@ def test_a_screen_that_is_gone_without_a_word_is_recorded_as_lost(audited):
     assert [(record["event"], record["outcome"]) for record in records] == [("login", "ok"), ("logout", "lost")]
 
 
+def test_a_private_gateway_whose_screen_is_gone_says_so(audited):
+    directory = short_directory()
+    log = directory / "audit"
+    gateway = Running(engine_socket=audited.engine.socket, private=True, audit_dir=log).ready()
+    for name, event in (("a", "login"), ("b", "login"), ("b", "logout")):
+        body = {"event": event, "outcome": "ok"}
+        gateway.http.post("/v1/events", json=body, headers={"X-Medgemma-Session": name})
+    gateway.process.stdin.close()
+    assert gateway.process.wait(15) == 0
+    gateway.stop()
+    records = [json.loads(line) for line in (log / "audit-000000000001.jsonl").read_text().splitlines()]
+    told = [(record["event"], record["outcome"]) for record in records[4:]]
+    assert told == [("login", "ok"), ("login", "ok"), ("logout", "ok"), ("logout", "lost"), ("stop", "ok")]
+    assert records[7]["session"] == records[4]["session"]
+    shutil.rmtree(directory)
+
+
 def test_a_stranger_who_is_refused_is_recorded_once_a_minute(audited):
     if os.geteuid() != 0:
         pytest.skip("calling as another user needs root")

@@ -92,6 +92,16 @@ def test_neither_process_holds_an_inet_socket_and_the_gateway_has_no_torch(gatew
         assert "torch" not in maps.read()
 
 
+def test_the_audit_log_tells_of_the_model_and_of_what_is_closed(gateway):
+    records = gateway.records("model_load", "seal")  # and those of other gateways of this user
+    load = [record for record in records if record["outcome"] == "ready" and record["counters"]["seconds"] > 0.1][-1]
+    assert load["counters"]["after"] in ("starting", "loading")
+    assert load["counters"]["window"] > 100
+    closed = {record["counters"]["process"]: record for record in records if record["event"] == "seal"}
+    assert closed["gateway"]["counters"]["no_new_privs"] == "holds"
+    assert closed["worker"]["outcome"] in ("sealed", "in_part")
+
+
 def test_from_nothing_to_lost_to_ready_again_to_giving_up():
     """One gateway's life: a question while it loads, kill -9 of its worker mid-answer, and over the budget."""
     running = Running("--demo", restart_limit=1).listening()
