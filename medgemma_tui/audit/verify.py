@@ -6,6 +6,7 @@ Reads line by line; what it keeps in memory are the anchors, what it found, and 
 from __future__ import annotations
 
 import contextlib
+from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -114,7 +115,9 @@ class _Check:
     last_time: str = ""
     _rotated: dict[int, tuple[str, int]] = field(default_factory=dict)
     """Of each record ``rotate``: the file before it, and how many bytes that had."""
-    _questions: dict[int, str] = field(default_factory=dict)
+    _questions: set[int] = field(default_factory=set)
+    """Numbers of questions that no answer was found for yet."""
+    _by_session: dict[str, deque[int]] = field(default_factory=dict)
     _removed_to: int = 0
     _set_aside: int = 0
     _back: list[int] = field(default_factory=list)
@@ -191,7 +194,8 @@ class _Check:
         self._instant = instant
         counters = record.counters
         if record.event == "question":
-            self._questions[record.seq] = record.session
+            self._questions.add(record.seq)
+            self._by_session.setdefault(record.session, deque()).append(record.seq)
         elif record.event == "answer":
             self._answered(record)
         elif record.event == "rotate":
@@ -205,11 +209,15 @@ class _Check:
         """Its question: the one that it names by number, else the oldest of its session."""
         named = _whole(answer.counters.get("question"))
         if named in self._questions:
-            del self._questions[named]
+            self._questions.discard(named)
             return
-        for seq, session in self._questions.items():
-            if session == answer.session:
-                del self._questions[seq]
+        asked = self._by_session.get(answer.session, deque())
+        while asked:
+            seq = asked.popleft()
+            if not asked:
+                del self._by_session[answer.session]
+            if seq in self._questions:
+                self._questions.discard(seq)
                 return
 
     def _missing(self, sizes: dict[str, int]) -> None:
@@ -236,7 +244,7 @@ class _Check:
     def _notes(self) -> list[AuditNote]:
         last = self.chain.last if self.chain.records else 0
         newest = self.anchors.newest.seq if self.anchors.newest else 0
-        first_question = next(iter(self._questions), None)
+        first_question = min(self._questions, default=None)
         counted: list[tuple[AuditNoteKind, int, int | None]] = [
             ("empty", int(not self.chain.records), None),
             ("unanswered", len(self._questions), first_question),

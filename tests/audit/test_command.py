@@ -2,14 +2,16 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 import unicodedata
+from pathlib import Path
 
 import pytest
 
 from medgemma_tui import audit_command, audit_words, cli, i18n
-from medgemma_tui.audit.record import Entry
+from medgemma_tui.audit.record import Entry, Event, Record
 from medgemma_tui.protocol import AuditFinding, AuditNote, AuditVerdict
 from medgemma_tui.protocol.audit import AuditFindingKind, AuditNoteKind
 from medgemma_tui.settings import Settings
@@ -139,6 +141,13 @@ def test_every_finding_and_note_has_its_sentence_in_both_languages():
                 assert told
                 assert "{" not in told
     i18n.set_language("en")
+
+
+def test_the_readme_tells_every_field_event_and_finding():
+    readme = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
+    section = readme.split("### audit\n")[1].split("\n### ")[0]
+    told = set(re.findall(r"`([a-z_]+)`", section))
+    assert told >= {*Record.model_fields, *Event.__args__, *AuditFindingKind.__args__}
 
 
 def test_a_service_that_does_not_answer_is_not_taken_for_another_log(tmp_path):

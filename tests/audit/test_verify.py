@@ -4,6 +4,7 @@ import os
 import resource
 import shutil
 import tempfile
+import threading
 import time
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -223,6 +224,10 @@ def test_another_branch_of_this_log_written_with_the_key_is_told(site, entry):
     path.write_bytes(b"".join([*second[:2], first[2]]))
     log.close()
     assert ("rewritten", 3, 3) in site.findings()
+    with_these = site.places.anchors.read_bytes()
+    site.places.anchors.unlink()
+    assert site.findings() == [("rewritten", 3, 3)]  # the chain says so alone
+    site.places.anchors.write_bytes(with_these)
     # And where the anchors of the first are still there, the second is not what was anchored.
     path.write_bytes(b"".join(second))
     site.places.anchors.write_bytes(anchors)
@@ -325,6 +330,19 @@ def test_checking_beside_a_writer_finds_nothing(site, entry):
         checked += 1
     assert checked
     assert site.verdict().records > 300
+
+
+def test_a_line_that_is_being_written_is_waited_for(site, entry):
+    """Who may read the log, and may not take the writers' lock."""
+    site.log().append([entry(0), entry(1)])
+    (site.directory / ".lock").unlink()
+    (path,) = site.files()
+    whole = path.read_bytes()
+    path.write_bytes(whole[:-50])
+    writer = threading.Timer(0.05, path.write_bytes, [whole])
+    writer.start()
+    assert site.verdict().whole
+    writer.join()
 
 
 def test_a_hundred_thousand_records_are_checked_in_seconds_and_not_kept_in_memory(site, entry, monkeypatch):
