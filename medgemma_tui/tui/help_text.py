@@ -86,6 +86,22 @@ _PLACES: dict[str, tuple[str, tuple[tuple[str, str], ...]]] = {
             ("E, Esc", N_("back to your text, which is as you typed it")),
         ),
     ),
+    "pin": (
+        N_("You are asked for a PIN that opens the locked screen"),
+        (
+            (N_("letters, digits"), N_("the PIN; Backspace takes one away, Ctrl+U all")),
+            ("Enter", N_("on to typing it again; with nothing typed, after F6: lock without a PIN")),
+            ("Esc", N_("back; nothing is locked, and no PIN is set or changed")),
+        ),
+    ),
+    "take_back": (
+        N_("You are asked about a conversation of yours that the service keeps"),
+        (
+            ("T, Enter", N_("take it back: conversation, card and draft as they were")),
+            ("W", N_("wipe it")),
+            ("L, Esc", N_("leave it where it is, until the time that is shown")),
+        ),
+    ),
     "prompt": (
         N_("You are in the prompt view: what the model was given for one answer, letter for letter"),
         (
@@ -109,7 +125,18 @@ _STATES = (
     (N_("GPU: none"), N_("no card was found; the reason stands beside it")),
     (N_("unknown"), N_("nobody measured it; it is not the same as OK")),
     (N_("n/a"), N_("this card does not tell the figure")),
-    (N_("Privacy: local-only"), N_("counted just now: none of our processes holds a network socket")),
+    (
+        N_("Privacy: local-only, sealed"),
+        N_("measured just now: the kernel keeps screen, gateway and worker from any network, and none holds a socket"),
+    ),
+    (N_("Privacy: not sealed"), N_("something could get out, or nobody knows better; F3 says what, and what to do")),
+    (
+        N_("lock"),
+        N_(
+            "the screen shows nothing; with a PIN all stays here, without one the installed service keeps it until you "
+            "log in again; left locked for too long, everything is wiped and the session ends"
+        ),
+    ),
     (N_("reserve"), N_("the part of the context window that is kept free for reasoning and answer")),
     (N_("left the context"), N_("the turn is still shown, but the model does not see it any more")),
 )
