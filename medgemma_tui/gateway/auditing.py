@@ -226,8 +226,10 @@ class Auditor:
                     self._come.clear()
                     if not await _came(self._come.wait(), within_s=_TICK_S):
                         await self._call(self._store.tick)
-            except AuditError as problem:
-                self._fail(problem)
+            except Exception as error:  # whatever it is: nothing is taken until writing works
+                # an error of ours is told by its kind: its text may quote anything
+                unexpected = AuditError("io_error", "", f"unexpected: {type(error).__name__}")
+                self._fail(error if isinstance(error, AuditError) else unexpected)
                 if self._ending.is_set():
                     return
                 await _came(self._ending.wait(), within_s=self._retry_s)
@@ -273,12 +275,7 @@ class Auditor:
             self._board.hold(before or AuditError("io_error", "", "the disk does not answer"))
             await asyncio.wait({calling})
             self._board.hold(before)
-        try:
-            return calling.result()
-        except AuditError:
-            raise
-        except Exception as error:  # whatever it is: no record was written, and its text may quote anything
-            raise AuditError("io_error", "", f"unexpected: {type(error).__name__}") from None
+        return calling.result()
 
     def _fail(self, problem: AuditError) -> None:
         """Nothing can be written: those who wait are refused, the others' records are kept."""
