@@ -16,11 +16,10 @@ from functools import partial
 from typing import Any
 
 import torch
-from bitsandbytes.cextension import lib
-from bitsandbytes.functional import dequantize_4bit
-from bitsandbytes.nn import Linear4bit
 from transformers import PreTrainedModel
 from transformers.models.gemma3.modeling_gemma3 import Gemma3RMSNorm
+
+from medgemma_tui.worker.four_bit import Linear4bit, dequantize_4bit, lib
 
 _KERNEL = "gemv_4bit_inference_cpu_nf4_bf16"
 _SIZE, _POINTER = ctypes.c_int64, ctypes.c_void_p

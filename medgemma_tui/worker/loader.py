@@ -15,7 +15,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import bitsandbytes
 import torch
 import transformers.utils.logging as transformers_logging
 from transformers import (
@@ -31,6 +30,7 @@ from medgemma_tui.model_dir import ModelDir, ModelDirError, inspect, is_vision
 from medgemma_tui.safetensors_header import read_header
 from medgemma_tui.vram import UPCASTS_BELOW, check_fit, default_window
 from medgemma_tui.worker.faults import is_out_of_memory, typed_out_of_memory
+from medgemma_tui.worker.four_bit import Linear4bit
 
 log = logging.getLogger(__name__)
 
@@ -220,7 +220,7 @@ def _check(model: Gemma3ForCausalLM, directory: ModelDir) -> None:
     for name, module in model.named_modules():
         if not isinstance(module, torch.nn.Linear):
             continue
-        quantised = isinstance(module, bitsandbytes.nn.Linear4bit)
+        quantised = isinstance(module, Linear4bit)
         if quantised == (name in skipped):
             raise _bad(f"{name} is {'in 4 bits' if quantised else 'not in 4 bits'}")
         if not quantised:
