@@ -22,25 +22,24 @@ def since(at: datetime) -> str:
 
 
 def how(stage: Stage, trouble: ErrorInfo | None = None) -> str:
-    """How one goes on."""
+    """How one goes on, a line a sentence."""
     none = _("No PIN is set.")
-    if stage == "pin":
-        return _("Type your PIN and press Enter.")
-    if stage == "curtain":
-        return sentences(none, _("Enter opens it again: whoever sits here has this account's shell in any case."))
-    if stage == "nothing":
-        return sentences(none, _("There is no conversation. Enter ends this session; log in again to go on."))
-    if stage == "answer":
-        text = _("An answer is being written. Then the service keeps the conversation, until you log in again.")
-        return sentences(none, text)
-    if stage == "handing":
-        return sentences(none, _("The conversation is being handed to the service …"))
-    if stage == "parked":
-        return sentences(
+    lines = {
+        "pin": (_("Type your PIN and press Enter."),),
+        "curtain": (none, _("Enter opens it again: whoever sits here has this account's shell in any case.")),
+        "nothing": (none, _("There is no conversation. Enter ends this session; log in again to go on.")),
+        "answer": (
+            none,
+            _("An answer is being written. Then the service keeps the conversation, until you log in again."),
+        ),
+        "handing": (none, _("The conversation is being handed to the service …")),
+        "parked": (
             _("The service keeps the conversation, in its memory; here it was wiped."),
             _("Log in again to take it back. Enter ends this session."),
-        )
-    return sentences(none, _held(trouble), _("It stays here, locked; nobody can open it."), _again(trouble))
+        ),
+        "held": (none, _held(trouble), _("It stays here, locked; nobody can open it."), _again(trouble)),
+    }
+    return "\n".join(line for line in lines[stage] if line)
 
 
 def _held(trouble: ErrorInfo | None) -> str:
@@ -85,7 +84,7 @@ def without_a_pin(*, stays: bool) -> str:
         meaning = _("The service then keeps the conversation, and you take it back by logging in again.")
     else:
         meaning = _("Enter then opens it again, for whoever sits here.")
-    return sentences(_("Enter alone locks without a PIN."), meaning)
+    return "\n".join((_("Enter alone locks without a PIN."), meaning))
 
 
 # --- the one line on the terminal at the end ---

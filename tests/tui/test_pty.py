@@ -7,13 +7,13 @@ import re
 import signal
 import subprocess
 import sys
-import time
 
 import psutil
 import pyte
 import pytest
 
 from tests.benchmarks.terminal import Terminal
+from tests.tui.pty_session import Session, left_clean
 
 pytestmark = pytest.mark.e2e
 
@@ -21,47 +21,6 @@ PUTTY = {1: "\x1b[11~", 2: "\x1b[12~", 3: "\x1b[13~", 4: "\x1b[14~", 5: "\x1b[15
 XTERM = {1: "\x1bOP", 2: "\x1bOQ", 3: "\x1bOR", 4: "\x1bOS", 5: "\x1b[15~"}
 LINUX = {1: "\x1b[[A", 2: "\x1b[[B", 3: "\x1b[[C", 4: "\x1b[[D", 5: "\x1b[[E"}
 TWINS = {1: "\x07", 2: "\x14", 3: "\x0f", 4: "\x06", 5: "\x0e"}
-
-
-class Session:
-    """The program, and a terminal emulator that shows what it draws."""
-
-    def __init__(self, *arguments: str, term: str = "xterm-256color", columns: int = 100, rows: int = 30, **env: str):
-        command = [sys.executable, "-m", "medgemma_tui", "--lang", "en", *arguments]
-        told = {"TERM": term, "COLORTERM": "", "OMP_NUM_THREADS": "1", **env}
-        self.pty = Terminal(command, columns=columns, rows=rows, env=told)
-        self.screen = pyte.Screen(columns, rows)
-        self.stream = pyte.ByteStream(self.screen)
-        self.fed = 0
-
-    def text(self) -> str:
-        # pyte takes CSI ? … $ p, which asks for a mode, for text
-        self.stream.feed(re.sub(rb"\x1b\[\?\d+\$p|\x1b\[[<>]\d*u", b"", bytes(self.pty.seen[self.fed :])))
-        self.fed = len(self.pty.seen)
-        # not pyte's own ``display``, which fails on half of a wide character that was written over
-        rows = (self.screen.buffer[y] for y in range(self.screen.lines))
-        return "\n".join("".join(row[x].data for x in range(self.screen.columns)) for row in rows)
-
-    def until(self, wanted: str, timeout_s: float = 20.0, *, gone: bool = False) -> str:
-        deadline = time.monotonic() + timeout_s
-        while (wanted in self.text()) == gone:
-            assert time.monotonic() < deadline, f"{wanted!r} {'stayed' if gone else 'did not come'}\n{self.text()}"
-            self.pty.read(0.05)
-        return self.text()
-
-    def type(self, keys: str) -> None:
-        self.pty.type(keys)
-
-    def end(self, timeout_s: float = 10.0) -> int:
-        """Wait for the end; the exit status as the shell sees it."""
-        deadline = time.monotonic() + timeout_s
-        while time.monotonic() < deadline:
-            self.pty.read(0.05)
-            pid, status = os.waitpid(self.pty.pid, os.WNOHANG)
-            if pid:
-                self.pty.read(0.2)
-                return os.waitstatus_to_exitcode(status)
-        raise AssertionError("it did not end\n" + self.text())
 
 
 @pytest.fixture
@@ -110,14 +69,6 @@ def test_function_keys_and_their_twins_arrive(session, scripted, term, keys):
     assert "w0 w1" not in it.text()
     it.type("\x04")
     assert it.end() == 0
-
-
-def left_clean(seen: bytes) -> bool:
-    """The alternate screen left, the cursor shown, paste and mouse modes off."""
-    return all(seen.rfind(off) > seen.rfind(on) for on, off in (
-        (b"\x1b[?1049h", b"\x1b[?1049l"), (b"\x1b[?25l", b"\x1b[?25h"), (b"\x1b[?2004h", b"\x1b[?2004l"),
-        (b"\x1b[?1000h", b"\x1b[?1000l"),
-    ))  # fmt: skip
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT])

@@ -48,6 +48,7 @@ class LockScreen(ModalScreen[None]):
     def __init__(self, profile: Profile, told: Told) -> None:
         super().__init__()
         self._told = told
+        self._dot = profile.glyphs.dot
         self._frame = Vertical(classes="dialog")
         self._field = PinField(profile)
         self._lines = {name: Static(markup=False, id=f"lock-{name}") for name in ("demo", "how", "remark", "until")}
@@ -74,7 +75,7 @@ class LockScreen(ModalScreen[None]):
 
     def _show(self) -> None:
         told = self._told
-        self._frame.border_title = f"{told.name} · {told.since}"
+        self._frame.border_title = f"{told.name} · {told.since}".replace("·", self._dot)
         self._field.display = told.asks
         texts = {"demo": _("DEMO, NOT MEDICAL") if told.demo else "", "how": told.how}
         for name, text in {**texts, "remark": told.remark, "until": told.until}.items():
