@@ -85,7 +85,10 @@ def install() -> None:
 
 
 def passed_over(error: BaseException) -> None:
-    """Report an error that did not end the program."""
+    """Report an error that did not end the program: in the log, where there is one."""
+    if logging.getLogger().handlers:
+        logging.getLogger(__name__).error("an error in the background:", exc_info=error)
+        return
     told = _("An error in the background (id {id}); the program went on.").format(id=secrets.token_hex(4))
     _say("\n".join([told, *stack(error)]))
 
@@ -148,6 +151,6 @@ def watch(loop: asyncio.AbstractEventLoop) -> None:
     def failed(_loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
         error = context.get("exception")
         if isinstance(error, BaseException):
-            logging.getLogger(__name__).error("asyncio: an error that nobody waited for", exc_info=error)
+            logging.getLogger(__name__).error("an error that nobody waited for:", exc_info=error)
 
     loop.set_exception_handler(failed)
