@@ -48,7 +48,7 @@ from medgemma_tui.protocol import (
     Telemetry,
     TokenizeRequest,
 )
-from medgemma_tui.quiet import Quiet
+from medgemma_tui.quiet import Quiet, answers
 from medgemma_tui.settings import Settings
 from medgemma_tui.telemetry import host
 from medgemma_tui.telemetry.sampler import Sampler
@@ -128,7 +128,7 @@ class Application:
             self._route("GET", "/v1/audit", pages.lines, _AUDITORS),
             self._route("GET", "/v1/audit/verify", pages.verify, _AUDITORS),
         ]
-        handlers = {ApiError: error_handler, HTTPException: _routing_error}
+        handlers = {ApiError: error_handler, HTTPException: _routing_error, Exception: answers("the gateway")}
         inside = Entrance(Starlette(routes=routes, exception_handlers=handlers), self.door)
         self._app: ASGIApp = Quiet(inside, "the gateway", log)
 

@@ -27,7 +27,7 @@ from medgemma_tui.protocol import (
     TokenizeRequest,
     Usage,
 )
-from medgemma_tui.quiet import Quiet
+from medgemma_tui.quiet import Quiet, answers
 from medgemma_tui.worker.outbox import Done, EngineEvent, Failed, Text
 from medgemma_tui.worker.service import Service
 from medgemma_tui.worker.types import Channel, FinishReason
@@ -55,7 +55,7 @@ def make_app(service: Service) -> ASGIApp:
             Route("/v1/privacy", calls.privacy),
             Route("/v1/session", calls.forget, methods=["DELETE"]),
         ],
-        exception_handlers={ApiError: error_handler},
+        exception_handlers={ApiError: error_handler, Exception: answers("the model process")},
     )
     return Quiet(app, "the model process", log)
 
