@@ -93,9 +93,7 @@ def _overwrite(arguments: list[str], safe: list[str]) -> None:
         ours = pieces[len(pieces) - len(arguments) :]
         if ours != [os.fsencode(argument) for argument in arguments]:
             return
-        place = end - sum(len(piece) + 1 for piece in ours)
-        for piece, argument, seen in zip(ours, arguments, safe, strict=True):
-            if seen != argument:
-                memory.seek(place)
-                memory.write(os.fsencode(seen)[: len(piece)].ljust(len(piece)))
-            place += len(piece) + 1
+        seen = [os.fsencode(word)[: len(piece)].ljust(len(piece)) for piece, word in zip(ours, safe, strict=True)]
+        data = b"".join(word + b"\0" for word in seen)
+        memory.seek(end - len(data))
+        memory.write(data)

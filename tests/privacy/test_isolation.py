@@ -38,7 +38,11 @@ def test_a_private_gateway_needs_no_second_start(monkeypatch):
     assert not {"TERM", "SSH_TTY", "NOTIFY_SOCKET", *HOSTILE} & given.keys()
 
 
-@pytest.mark.parametrize("command", [[PROGRAM], [sys.executable, "-m", "medgemma_tui"]], ids=["script", "module"])
+@pytest.mark.parametrize(
+    "command",
+    [[PROGRAM], [sys.executable, "-m", "medgemma_tui"], [sys.executable, "-I", "-m", "medgemma_tui"]],
+    ids=["script", "module", "isolated already"],
+)
 def test_nothing_of_the_callers_is_left(command, tmp_path):
     """Asked of the running program, while it waits for standard input: its own /proc files say it."""
     (tmp_path / "medgemma_tui").mkdir()

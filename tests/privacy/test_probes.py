@@ -23,7 +23,9 @@ tell([made[0].model_dump(), before == after])
 """
 QUICK = """
 from medgemma_tui.privacy import probes
+before = sorted(os.listdir("/proc/self/fd"))
 whole = probes.probe("worker", quick=True)
+assert sorted(os.listdir("/proc/self/fd")) == before
 tell({finding.id: [finding.said, finding.verdict, finding.code] for finding in whole.findings})
 """
 PROBES = {
