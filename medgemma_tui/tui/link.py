@@ -15,6 +15,7 @@ from textual.message import Message
 
 from medgemma_tui.exits import ExitCode
 from medgemma_tui.launch import STARTING_GRACE_S
+from medgemma_tui.privacy.open_sockets import own_inet_sockets
 from medgemma_tui.privacy.watch import Watch
 from medgemma_tui.protocol import (
     ChatChunk,
@@ -30,7 +31,6 @@ from medgemma_tui.protocol import (
     TokenizeRequest,
 )
 from medgemma_tui.tui import messages
-from medgemma_tui.tui.own_sockets import own_network_sockets
 from medgemma_tui.tui.reply_batch import ReplyBatch
 
 if TYPE_CHECKING:
@@ -214,7 +214,7 @@ class Link:
                         backoff = FIRST_BACKOFF_S
                         self.post(messages.Connected())
                         self._health_wanted.set()
-                    self.post(messages.TelemetryArrived(telemetry, own_network_sockets(), self._own.latest()))
+                    self.post(messages.TelemetryArrived(telemetry, own_inet_sockets(), self._own.latest()))
             except ServiceError as failure:
                 error = failure.info
             except StopAsyncIteration:

@@ -47,7 +47,7 @@ def fixed(monkeypatch):
         module = importlib.import_module(f"medgemma_tui.tui.{name}")
         if hasattr(module, "datetime"):
             monkeypatch.setattr(module, "datetime", Moment)
-    monkeypatch.setattr(link, "own_network_sockets", lambda: 0)
+    monkeypatch.setattr(link, "own_inet_sockets", lambda: 0)
 
 
 def app(lang: str, term: str = "xterm-256color", *, sections: str = "always") -> Screen:

@@ -178,9 +178,9 @@ async def test_a_private_gateway_that_cannot_start_is_explained(screen, tmp_path
 def test_own_sockets_are_counted():
     import socket
 
-    before = link.own_network_sockets()
+    before = link.own_inet_sockets()
     with socket.socket(socket.AF_INET), socket.socket(socket.AF_UNIX):
-        assert link.own_network_sockets() == before + 1
+        assert link.own_inet_sockets() == before + 1
 
 
 async def test_counts_are_debounced_and_the_newest_wins(tmp_path):

@@ -120,7 +120,7 @@ def fixed(monkeypatch):
 
     monkeypatch.setattr(title_bar, "datetime", Moment)
     monkeypatch.setattr(sending, "datetime", Moment)
-    monkeypatch.setattr(link, "own_network_sockets", lambda: 0)
+    monkeypatch.setattr(link, "own_inet_sockets", lambda: 0)
 
 
 def app(service: Fixed, lang: str, term: str = "xterm-256color") -> Screen:
