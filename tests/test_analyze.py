@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import io
 import json
+import resource
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -338,12 +338,13 @@ def test_nothing_of_model_screen_or_service_is_loaded() -> None:
 
 
 def test_it_starts_at_once() -> None:
-    times = []
-    for _try in range(3):
-        start = time.monotonic()
-        subprocess.run([sys.executable, "-m", "medgemma_tui", "analyze", "x"], capture_output=True, check=True)
-        times.append(time.monotonic() - start)
-    assert min(times) < 2.0  # 0.5 s where the machine has nothing else to do
+    def cpu_s() -> float:
+        used = resource.getrusage(resource.RUSAGE_CHILDREN)
+        return used.ru_utime + used.ru_stime
+
+    start = cpu_s()
+    subprocess.run([sys.executable, "-m", "medgemma_tui", "analyze", "x"], capture_output=True, check=True)
+    assert cpu_s() - start < 2.0  # 0.5 s where the machine has nothing else to do
 
 
 def test_people_get_lines_in_their_language() -> None:

@@ -334,9 +334,9 @@ def test_sixty_thousand_expressions_are_looked_up_in_milliseconds(site, tmp_path
                 written += signs[sign]
             lines.write(f"{written}{'综' * (len(written) % 2)}\t术语{n}\tterm {n}\t\t\tS\t{n}\n")
     site_import.import_table(source, site, "big")
-    began = time.perf_counter()
+    began = time.process_time()
     site_index.SiteIndex(site / "terms-big.sqlite")
-    opened = time.perf_counter() - began
+    opened = time.process_time() - began
     (index,) = site_index.indexes()
     note = ("患者因突发胸痛2小时入院，急性心力衰竭，肺部感染，右上腹痛，肝肾功能损伤，慢性胃炎，查体未见异常。 " * 100)[
         :4000

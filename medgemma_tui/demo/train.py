@@ -16,7 +16,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-import bitsandbytes.functional as bnb
 import torch
 from transformers import Gemma3ForCausalLM, Gemma3TextConfig, GenerationConfig, PreTrainedTokenizerFast
 
@@ -25,6 +24,7 @@ from medgemma_tui.demo.corpus import entries
 from medgemma_tui.demo.float32_kernels import use_float32_kernels
 from medgemma_tui.demo.samples import Mixture, Sample, SampleMaker, tokenizer_texts
 from medgemma_tui.demo.tokenizer import TURN_CLOSE, build_tokenizer
+from medgemma_tui.worker.four_bit import dequantize_4bit, quantize_4bit
 
 SEED = 20261124
 STEPS = 2200  # optimizer steps of the shipped model, which then had `--more` 500, 500 and 420
@@ -95,8 +95,8 @@ def follow(runner: Gemma3ForCausalLM, model: Gemma3ForCausalLM, as_4bit: bool) -
         for (name, master), weight in zip(model.named_parameters(), runner.parameters(), strict=True):
             rounded = master.bfloat16()
             if as_4bit and name.endswith("_proj.weight"):
-                packed, state = bnb.quantize_4bit(rounded, compress_statistics=True, quant_type="nf4")
-                rounded = bnb.dequantize_4bit(packed, state)
+                packed, state = quantize_4bit(rounded, compress_statistics=True, quant_type="nf4")
+                rounded = dequantize_4bit(packed, state)
             weight.copy_(rounded)
 
 

@@ -84,9 +84,9 @@ def test_a_blood_pressure_is_read_however_it_is_written(high: int, low: int, str
 def test_hostile_texts_take_linear_time(piece: str) -> None:
     def seconds(size: int) -> float:
         text = (piece * (size // len(piece) + 1))[:size]
-        started = time.perf_counter()
+        started = time.process_time()
         find_entities(text, ())
-        return time.perf_counter() - started
+        return time.process_time() - started
 
     find_entities(piece, ())
     assert seconds(40_000) < 2.0  # quadratic would be minutes
@@ -106,6 +106,6 @@ def test_a_note_of_4000_signs_does_not_stutter() -> None:
 
 
 def _timed(text: str) -> float:
-    started = time.perf_counter()
+    started = time.process_time()
     find_entities(text, ())
-    return time.perf_counter() - started
+    return time.process_time() - started

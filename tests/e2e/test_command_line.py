@@ -117,7 +117,7 @@ def service(tmp_path: Path, chat: bytes, silent: bool = False) -> Iterator[tuple
 
     path = tmp_path / "s.sock"
     with Server(str(path), Handler) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
+        threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
         try:
             yield path, asked
         finally:
@@ -226,7 +226,7 @@ def test_the_guard_does_what_the_policy_says(short: Path, policy: str, code: int
         assert done.returncode == code, done.stderr
         assert "This could tell who the patient is: name, phone number." in done.stderr
         assert "王小明" not in done.stderr
-        assert bool(asked) is sent
+        assert any("chat" in each for each in asked) is sent
         told = json.loads(done.stdout)
         assert told["guard"] == {"action": action, "kinds": ["name", "phone"]}
         given = "".join(message["content"] for message in told["messages"])
@@ -241,7 +241,8 @@ def test_a_policy_may_come_from_the_sites_file(short: Path) -> None:
     config.write_text('identifiers = "block"\n')
     with service(short, b"") as (path, asked):
         done = run("ask", "--socket", str(path), PATIENT, env={"MEDGEMMA_CONFIG": str(config)})
-    assert (done.returncode, done.stdout, asked) == (2, "", [])
+    assert (done.returncode, done.stdout) == (2, "")
+    assert set(asked) <= {"POST /v1/events"}  # the audit log is told that the guard fired
     assert "Nothing was sent" in done.stderr
 
 

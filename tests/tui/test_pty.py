@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -11,6 +12,7 @@ import sys
 import psutil
 import pyte
 import pytest
+from gateway_running import short_directory
 
 from tests.benchmarks.terminal import Terminal
 from tests.tui.pty_session import Session, left_clean
@@ -80,8 +82,9 @@ def test_signals_leave_the_terminal_as_it_was(session, scripted, number):
     assert left_clean(bytes(it.pty.seen))
 
 
-def test_a_terminal_that_goes_away_ends_program_gateway_and_worker(scripted, tmp_path):
-    it = Session("--demo", XDG_RUNTIME_DIR=str(tmp_path))
+def test_a_terminal_that_goes_away_ends_program_gateway_and_worker(scripted):
+    directory = short_directory()  # the worker's socket has a long name of its own
+    it = Session("--demo", XDG_RUNTIME_DIR=str(directory))
     it.until("DEMO, NOT MEDICAL")
     it.until("local-only")
     family = it.pty.process.children(recursive=True)
@@ -89,7 +92,8 @@ def test_a_terminal_that_goes_away_ends_program_gateway_and_worker(scripted, tmp
     os.close(it.pty.master)
     _gone, alive = psutil.wait_procs([it.pty.process, *family], timeout=15)
     assert not alive
-    assert not [entry for entry in (tmp_path / "medgemma").iterdir() if entry.name.isdigit()]
+    assert not [entry for entry in (directory / "medgemma").iterdir() if entry.name.isdigit()]
+    shutil.rmtree(directory)
 
 
 def test_a_crash_shows_no_patient_text(session, scripted, tmp_path):

@@ -11,7 +11,6 @@ import textwrap
 import pytest
 
 torch = pytest.importorskip("torch")
-import bitsandbytes  # noqa: E402
 from safetensors.torch import load_file, save_file  # noqa: E402
 from transformers import (  # noqa: E402
     BitsAndBytesConfig,
@@ -25,6 +24,7 @@ from medgemma_tui.model_dir import ModelDirError  # noqa: E402
 from medgemma_tui.vram import vram_need  # noqa: E402
 from medgemma_tui.worker import loader  # noqa: E402
 from medgemma_tui.worker.faults import OutOfMemory  # noqa: E402
+from medgemma_tui.worker.four_bit import Linear4bit  # noqa: E402
 
 pytestmark = pytest.mark.engine
 IDS = torch.tensor([[2, 105, 120, 130, 200, 210, 106, 105, 140]])
@@ -67,7 +67,7 @@ def whole(tiny_config):
 def test_every_linear_layer_is_nf4_and_the_head_is_not(tiny_dir):
     model = load(tiny_dir).model
     linears = {name: m for name, m in model.named_modules() if isinstance(m, torch.nn.Linear)}
-    in_four = {name for name, m in linears.items() if isinstance(m, bitsandbytes.nn.Linear4bit)}
+    in_four = {name for name, m in linears.items() if isinstance(m, Linear4bit)}
     assert len(in_four) == 4 * 7
     assert set(linears) - in_four == {"lm_head"}
     assert model.lm_head.weight.data_ptr() == model.model.embed_tokens.weight.data_ptr()

@@ -166,6 +166,8 @@ def load_demo():
     import torch
     from transformers import BitsAndBytesConfig, Gemma3ForCausalLM
 
+    import medgemma_tui.worker.four_bit  # noqa: F401  bitsandbytes, without the compiler that it would import
+
     return Gemma3ForCausalLM.from_pretrained(
         DEMO_MODEL,
         dtype=torch.bfloat16,

@@ -152,7 +152,7 @@ def test_no_recording_on_the_cpu(chaos, caplog):
 
 
 def linears(model):
-    from bitsandbytes.nn import Linear4bit
+    from medgemma_tui.worker.four_bit import Linear4bit
 
     return [module for module in model.modules() if isinstance(module, Linear4bit)]
 

@@ -51,10 +51,10 @@ def test_cost_does_not_grow():
     detector = LoopDetector()
 
     def cost(start):
-        began = time.perf_counter()
+        began = time.process_time()
         for token in range(start, start + 4000):
             detector.feed(token)
-        return time.perf_counter() - began
+        return time.process_time() - began
 
     first = min(cost(0), cost(4000))
     for start in range(8000, 60_000, 4000):
