@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import re
@@ -78,3 +79,48 @@ def sync_directory(directory: Path) -> None:
             raise
     finally:
         os.close(descriptor)
+
+
+def append(path: Path, size: int, data: bytes) -> None:
+    """Write at the end of a file that has ``size`` bytes, and sync.
+
+    Raises OSError; what was written of it is then cut off again, where that can be done.
+    """
+    descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_NOFOLLOW)
+    try:
+        try:
+            _write_all(descriptor, data)
+            os.fsync(descriptor)
+        except OSError:
+            with contextlib.suppress(OSError):
+                os.ftruncate(descriptor, size)
+                os.fsync(descriptor)
+            raise
+    finally:
+        os.close(descriptor)
+
+
+def write_new(path: Path, data: bytes) -> int:
+    """A new file (0640) with this in it, synced; its inode. Raises OSError."""
+    descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_EXCL, FILE_MODE)
+    try:
+        os.fchmod(descriptor, FILE_MODE)  # whatever the umask took
+        _write_all(descriptor, data)
+        os.fsync(descriptor)
+        return os.fstat(descriptor).st_ino
+    finally:
+        os.close(descriptor)
+
+
+def same(descriptor: int, path: Path) -> bool:
+    """Whether an open file is the one that has this name now. Raises OSError."""
+    try:
+        return os.path.samestat(os.fstat(descriptor), path.stat())
+    except FileNotFoundError:
+        return False
+
+
+def _write_all(descriptor: int, data: bytes) -> None:
+    """In one call; where the system took less, the next one says why. Raises OSError."""
+    while data:
+        data = data[os.write(descriptor, data) :]

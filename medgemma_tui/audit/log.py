@@ -86,6 +86,7 @@ class AuditLog:
         self._directory, self._key, self._clock, self._anchors = directory, key, clock, anchors
         self._max_bytes, self._retention = max_bytes, timedelta(days=retention_days)
         self._head: Head | None = None
+        self._sure: Head | None = None  # the newest that a call of ours was answered for: it cannot go any more
         self._place: _Place | None = None
         self._doubt = True  # what we remember is not known to be what is on the disk
         self._failed: _Failed | None = None
@@ -106,7 +107,6 @@ class AuditLog:
                     self._age_clock = retention.Clock(retention.last_time(self._place.path))
             if self._owed:
                 self._put([])
-            self._anchor(force=True)
             self._remove_old()
 
     def append(self, entries: Sequence[Entry]) -> Head:
@@ -182,7 +182,7 @@ class AuditLog:
                     raise AuditError("io_error", str(path), f"{_WRITING}: another process holds it") from None
                 time.sleep(0.002)
                 continue
-            if _same(self._lock, path):
+            if files.same(self._lock, path):
                 return
             os.close(self._lock)  # somebody moved the directory away
             self._lock = None
@@ -200,14 +200,17 @@ class AuditLog:
             self._set_aside(torn, next_seq=found.head.seq + 1 if found.head else 1)
         self._place = _Place(found.path, found.inode, found.end) if found.path else None
         on_disk = Head(found.head.seq, found.head.mac) if found.head else None
-        if on_disk and (self._head is None or on_disk.seq >= self._head.seq):
-            if on_disk != self._head:
+        # What another process wrote and could not sync it may take away again: only what we were answered for is sure.
+        if self._sure is None or (on_disk is not None and on_disk.seq >= self._sure.seq):
+            if on_disk != self._sure:
                 self._recent.clear()
             self._head = on_disk
+        else:
+            self._head = self._sure
         self._owe_unrecorded()
         self._owe_lost()
         self._write_again(on_disk)
-        self._doubt = False
+        self._doubt = self._head != self._sure
 
     def _as_we_left_it(self) -> bool:
         newest = files.listed(self._directory)[-1:]
@@ -222,10 +225,11 @@ class AuditLog:
     def _cut_off_failed(self) -> None:
         """What a failed call left at the end counts as not written: take it away, so that a second try doubles nothing.
 
-        Nobody else's bytes are touched.
+        Nobody else's bytes are touched, and nothing that somebody else has written behind since.
         """
         failed = self._failed
-        if failed is not None:
+        newest = files.listed(self._directory)[-1:]
+        if failed is not None and newest and newest[0].path == failed.path:
             with contextlib.suppress(FileNotFoundError):
                 descriptor = os.open(failed.path, os.O_RDWR | os.O_NOFOLLOW)
                 try:
@@ -245,7 +249,7 @@ class AuditLog:
             if kept:
                 stamp = self._clock().strftime("%Y%m%dT%H%M%S%f")
                 aside = self._directory / f"torn-{next_seq:012}-{stamp}.bin"
-                _write_new(aside, kept)
+                files.write_new(aside, kept)
                 files.sync_directory(self._directory)
             os.ftruncate(descriptor, torn.start)
             os.fsync(descriptor)
@@ -295,7 +299,7 @@ class AuditLog:
             records = self._records([_own("rotate", "ok", old), *everything])
         if records:
             self._write(records, new_file=place is None or (full and place.size > 0))
-            self._head = records[-1].head
+            self._head = self._sure = records[-1].head
             self._recent.extend(records)
         self._owed = []
         if self._head is None:
@@ -320,14 +324,14 @@ class AuditLog:
         self._failed = _Failed(place.path, place.size, data) if place else _Failed(path, 0, data)
         if place is None:
             try:
-                self._place = _Place(path, _write_new(path, data), len(data))
+                self._place = _Place(path, files.write_new(path, data), len(data))
                 files.sync_directory(self._directory)
             except OSError:
                 with contextlib.suppress(OSError):
                     path.unlink()
                 raise
         else:
-            _append(place, data)
+            files.append(place.path, place.size, data)
             place.size += len(data)
         self._failed = None
         self._doubt = False
@@ -335,8 +339,8 @@ class AuditLog:
     # --- anchors and age ---
 
     def _anchor(self, *, force: bool = False) -> None:
-        if self._anchors is not None and self._head is not None:
-            self._anchors.offer(self._head.seq, self._head.mac, self._key, self._clock(), force=force)
+        if self._anchors is not None and self._sure is not None:
+            self._anchors.offer(self._sure.seq, self._sure.mac, self._key, self._clock(), force=force)
 
     def _remove_old(self) -> None:
         """Remove files all of whose records are older than the retention; a record says which numbers went.
@@ -358,44 +362,3 @@ class AuditLog:
 def _own(event: Event, outcome: str, counters: Mapping[str, Counter]) -> Entry:
     """A record about the log itself."""
     return Entry(event, outcome, os.geteuid(), "", counters=counters)
-
-
-def _append(place: _Place, data: bytes) -> None:
-    """Raises OSError; what was written of it is then cut off again, where that can be done."""
-    descriptor = os.open(place.path, os.O_WRONLY | os.O_APPEND | os.O_NOFOLLOW)
-    try:
-        try:
-            _write_all(descriptor, data)
-            os.fsync(descriptor)
-        except OSError:
-            with contextlib.suppress(OSError):
-                os.ftruncate(descriptor, place.size)
-                os.fsync(descriptor)
-            raise
-    finally:
-        os.close(descriptor)
-
-
-def _write_new(path: Path, data: bytes) -> int:
-    """A new file with this in it, synced; its inode. Raises OSError."""
-    descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_EXCL, files.FILE_MODE)
-    try:
-        os.fchmod(descriptor, files.FILE_MODE)  # whatever the umask took
-        _write_all(descriptor, data)
-        os.fsync(descriptor)
-        return os.fstat(descriptor).st_ino
-    finally:
-        os.close(descriptor)
-
-
-def _write_all(descriptor: int, data: bytes) -> None:
-    """In one call; where the system took less, the next one says why. Raises OSError."""
-    while data:
-        data = data[os.write(descriptor, data) :]
-
-
-def _same(descriptor: int, path: Path) -> bool:
-    try:
-        return os.path.samestat(os.fstat(descriptor), path.stat())
-    except FileNotFoundError:
-        return False

@@ -50,17 +50,19 @@ def test_after_half_a_minute(tmp_path, monkeypatch):
     assert told(tmp_path / "a") == [1, 4, 7]
 
 
-def test_the_log_is_anchored_at_its_opening_its_end_and_its_tick(site, entry):
+def test_the_log_is_anchored_at_its_first_record_and_at_its_end(site, entry):
     log = site.log()
     log.append([entry()])
     log.close()
     log = site.log()
     log.append([entry()])
+    log.append([entry()])
     log.anchor()  # not due
+    assert not log.anchored
     log.close()
     secret = key.load(site.places.key)
     seqs = [anchor.parse(line, secret).seq for line in site.places.anchors.read_bytes().splitlines()]
-    assert seqs == [1, 1, 2]
+    assert seqs == [1, 2, 3]
     assert site.places.anchors.stat().st_mode & 0o7777 == 0o640
 
 

@@ -128,6 +128,24 @@ def test_after_a_failed_sync_nothing_is_believed(site, entry, monkeypatch, names
     assert site.verdict().whole
 
 
+def test_what_another_could_not_sync_is_not_built_on_before_it_is_sure(site, entry, monkeypatch):
+    """One sees the half-failed records of the other, which takes them away and writes others of the same length."""
+    log, other = site.log(), site.log()
+    log.append([entry(0)])
+    disk = Failing(monkeypatch, "fsync", "ftruncate")
+    disk.on = True
+    assert refused(lambda: log.append([entry(1)])) == "io_error"
+    assert refused(lambda: other.append([entry(2)])) == "io_error"
+    disk.on = False
+    other.open()
+    log.append([entry(1)])
+    other.append([entry(2)])
+    log.close()
+    other.close()
+    assert numbers(site) == [0, 1, 2]
+    assert site.verdict().whole, site.verdict().findings
+
+
 def test_a_new_file_whose_sync_fails_is_not_believed_either(site, entry, monkeypatch):
     log = site.log(max_bytes=1000)
     log.append([entry(0)])

@@ -339,7 +339,12 @@ def test_a_line_that_is_being_written_is_waited_for(site, entry):
     (path,) = site.files()
     whole = path.read_bytes()
     path.write_bytes(whole[:-50])
-    writer = threading.Timer(0.05, path.write_bytes, [whole])
+
+    def write_the_rest():
+        with path.open("ab") as file:
+            file.write(whole[-50:])
+
+    writer = threading.Timer(0.05, write_the_rest)
     writer.start()
     assert site.verdict().whole
     writer.join()
