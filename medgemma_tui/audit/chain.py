@@ -14,12 +14,11 @@ from typing import Final
 
 from medgemma_tui.audit.key import Key
 from medgemma_tui.audit.reading import RawLine
-from medgemma_tui.audit.record import Line, authentic, parse
+from medgemma_tui.audit.record import Line, at_the_end, authentic, parse
 from medgemma_tui.protocol.audit import AuditFinding, AuditFindingKind
 
 MOST_FINDINGS: Final = 1000
 _MOST_CLAIMS: Final = 10_000
-_BEGINNING: Final = b'{"v":1,"seq":'
 
 
 @dataclass(slots=True)
@@ -93,11 +92,9 @@ class Chain:
         if record is not None and authentic(record, self.key):
             self._record(record, file, line.number)
             return record
-        # Two records in one line: the newline between them was altered.
-        at = line.content.rfind(_BEGINNING)
-        behind = parse(line.content[at:]) if at > 0 and line.ended else None
-        if behind is not None and authentic(behind, self.key):
-            self._broken(parse(line.content[:at]), file, line.number)
+        behind = at_the_end(line.content, self.key) if line.ended else None
+        if behind is not None:
+            self._broken(parse(line.content.removesuffix(behind.content)), file, line.number)
             self._record(behind, file, line.number)
             return behind
         self._broken(record, file, line.number)

@@ -44,6 +44,7 @@ _END: Final = re.compile(rb',"prev":"([0-9a-f]{64})","mac":"([0-9a-f]{64})"\}')
 _END_BYTES: Final = 148
 _MAC_BYTES: Final = 74
 _START: Final = re.compile(rb'\{"v":1,"seq":([1-9][0-9]{0,14}),"time":"')
+_BEGINNING: Final = b'{"v":1,"seq":'
 _KEY_ID: Final = re.compile(rb'"key":"([0-9a-f]{16})"')
 
 Counter = int | float | str
@@ -154,6 +155,13 @@ def parse(line: bytes) -> Line | None:
 def authentic(line: Line, key: Key) -> bool:
     """Whether whoever wrote these bytes had the key."""
     return hmac.compare_digest(key.chain_mac(line.body), line.mac)
+
+
+def at_the_end(line: bytes, key: Key) -> Line | None:
+    """The record of ours that a damaged line ends with, behind something else: the newline between was altered."""
+    at = line.rfind(_BEGINNING)
+    found = parse(line[at:]) if at > 0 else None
+    return found if found is not None and authentic(found, key) else None
 
 
 def as_word(text: str) -> str:

@@ -11,7 +11,7 @@ from typing import Final
 from medgemma_tui.audit import files
 from medgemma_tui.audit.errors import AuditError
 from medgemma_tui.audit.key import Key
-from medgemma_tui.audit.record import Line, authentic, parse
+from medgemma_tui.audit.record import Line, at_the_end, authentic, parse
 
 _STEP: Final = 64 * 1024
 
@@ -51,10 +51,11 @@ def find(directory: Path, key: Key) -> Tail:
             os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_DONTNEED)
             end = status.st_size
             for start, line in _backwards(descriptor, status.st_size):
-                if start + len(line) == status.st_size or b"\0" in line:
+                behind = at_the_end(line, key) if b"\0" in line else None
+                if start + len(line) == status.st_size or (b"\0" in line and behind is None):
                     end = start
                     continue
-                record = _checked(line, key, file.path)
+                record = behind or _checked(line, key, file.path)
                 if end < status.st_size:
                     torn.append(Torn(file.path, end, status.st_size - end))
                 return Tail(record, file.path, status.st_ino, end, tuple(torn))

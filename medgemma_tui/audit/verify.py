@@ -21,7 +21,7 @@ from medgemma_tui.audit.chain import Chain, Gap
 from medgemma_tui.audit.errors import AuditError
 from medgemma_tui.audit.key import Key
 from medgemma_tui.audit.reading import RawLine
-from medgemma_tui.audit.record import Line, Record
+from medgemma_tui.audit.record import Line, Record, at_the_end
 from medgemma_tui.protocol.audit import AuditFinding, AuditFindingKind, AuditNote, AuditNoteKind, AuditVerdict
 
 _CLOCK_SLACK: Final = timedelta(seconds=2)
@@ -132,7 +132,7 @@ class _Check:
         for extent in extents:
             name = extent.file.path.name
             for line in reading.lines(extent):
-                if extent is extents[-1] and (not line.ended or b"\0" in line.content) and len(torn) < _MOST_TORN:
+                if extent is extents[-1] and len(torn) < _MOST_TORN and self._half_written(line):
                     torn.append(line)
                     continue
                 for each in [*torn, line]:
@@ -170,6 +170,9 @@ class _Check:
             more_findings=findings.more,
             notes=self._notes(),
         )
+
+    def _half_written(self, line: RawLine) -> bool:
+        return not line.ended or (b"\0" in line.content and at_the_end(line.content, self.secret) is None)
 
     def _follow(self, line: RawLine, file: str) -> None:
         record = self.chain.follow(line, file)

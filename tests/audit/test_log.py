@@ -86,6 +86,18 @@ def test_zeros_that_a_power_loss_left_are_set_aside_too(site, entry):
     assert site.verdict().whole
 
 
+def test_a_whole_record_behind_zeros_is_not_thrown_away(site, entry):
+    site.log().append([entry(1), entry(2), entry(3)])
+    (path,) = site.files()
+    one, two, three = path.read_bytes().splitlines(keepends=True)
+    path.write_bytes(one + bytes(len(two)) + three)
+    assert site.findings() == [("altered", 2, 2)]
+    log = site.log()
+    log.append([entry(4)])
+    assert log.head.seq == 4
+    assert site.findings() == [("altered", 2, 2)]
+
+
 def test_who_dies_after_setting_aside_leaves_it_to_the_next_to_record(site, entry, monkeypatch):
     site.log().append([entry(1)])
     (path,) = site.files()

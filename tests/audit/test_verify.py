@@ -81,7 +81,7 @@ def test_any_byte_changed(sample, data):
     seq = data.draw(st.integers(1, sample.last))
     name, at = sample.where[seq - 1]
     line = sample.lines[name][at]
-    byte = data.draw(st.integers(0, len(line) - 1))
+    byte = data.draw(st.integers(0, len(line) - 1) | st.just(len(line) - 1))
     value = data.draw(st.sampled_from([10, 0, 32, 34, 125]) | st.integers(0, 255))
     changed = line[:byte] + bytes([value]) + line[byte + 1 :]
     if changed == line:
