@@ -145,6 +145,10 @@ class MedgemmaApp(LockableApp):
             print(text, file=sys.__stderr__)
         self._exit_renderables.clear()
 
+    def on_terminal_takes(self, message: messages.TerminalTakes) -> None:
+        """Draw everything: nobody knows what the terminal has of it."""
+        self.screen.refresh()
+
     # --- keys in the order they were typed ---
 
     async def on_event(self, event: events.Event) -> None:
@@ -263,6 +267,8 @@ class MedgemmaApp(LockableApp):
     def _each_second(self) -> None:
         self.locker.tick()
         self._watch_age()
+        if isinstance(self._driver, SafeDriver):
+            self._driver.look()
 
     def _watch_age(self) -> None:
         """A gateway that says nothing more: its last figures are told to be old."""

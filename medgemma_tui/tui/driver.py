@@ -8,9 +8,11 @@ terminal goes away. Each is put right here. What is pasted or typed is made safe
 from __future__ import annotations
 
 import codecs
+import contextlib
 import os
 import selectors
-from collections.abc import Callable, Iterator
+import termios
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, TextIO, cast
 
 from textual import events
@@ -19,7 +21,8 @@ from textual.drivers.linux_driver import LinuxDriver
 from textual.message import Message
 
 from medgemma_tui.safetext import clean
-from medgemma_tui.tui.messages import Resumed, TerminalGone
+from medgemma_tui.tui.messages import Resumed, TerminalGone, TerminalTakes
+from medgemma_tui.tui.terminal_file import TerminalFile
 
 if TYPE_CHECKING:
     from textual.app import App
@@ -80,31 +83,6 @@ def _beginning(data: str, marker: str) -> int:
     return next((size for size in range(len(marker) - 1, 0, -1) if data.endswith(marker[:size])), 0)
 
 
-class _Terminal:
-    """The terminal as a file. Once it has gone away, writes are dropped: a full queue must not block the exit."""
-
-    def __init__(self, file: TextIO) -> None:
-        self._file = file
-        self._gone = False
-
-    def write(self, text: str) -> None:
-        if not self._gone:
-            self._try(lambda: self._file.write(text))
-
-    def flush(self) -> None:
-        if not self._gone:
-            self._try(self._file.flush)
-
-    def fileno(self) -> int:
-        return self._file.fileno()
-
-    def _try(self, work: Callable[[], object]) -> None:
-        try:
-            work()
-        except (OSError, ValueError):
-            self._gone = True
-
-
 class SafeDriver(LinuxDriver):
     """Textual's Linux driver with the input thread described above, and writes that outlive the terminal."""
 
@@ -112,7 +90,20 @@ class SafeDriver(LinuxDriver):
         self, app: App[object], *, debug: bool = False, mouse: bool = True, size: tuple[int, int] | None = None
     ) -> None:
         super().__init__(app, debug=debug, mouse=mouse, size=size)
-        self._file = _Terminal(cast("TextIO", self._file))  # type: ignore[assignment]
+        self._terminal = TerminalFile(cast("TextIO", self._file), lambda: app.post_message(TerminalTakes()))
+        self._file = self._terminal  # type: ignore[assignment]
+
+    def look(self) -> None:
+        """See whether a terminal that took nothing takes again; nothing else may be written for a long time."""
+        if self._terminal.stalled and self._writer_thread is not None:
+            self.write("")
+
+    def stop_application_mode(self) -> None:
+        """Leave the terminal as it was; what a stalled one has not shown by now is not shown any more."""
+        if self._terminal.stalled:
+            with contextlib.suppress(termios.error):
+                termios.tcflush(self.fileno, termios.TCOFLUSH)
+        super().stop_application_mode()
 
     def _sigcont_application(self, *_signal: object) -> None:
         self._app.post_message(Resumed())  # before the screen is drawn again

@@ -149,6 +149,10 @@ class Resumed(Message):
     """The program was stopped, and goes on."""
 
 
+class TerminalTakes(Message):
+    """A terminal that took nothing for a while takes again; what was written meanwhile is lost."""
+
+
 class TerminalGone(Message):
     """Nobody can read or write there any more."""
 

@@ -26,9 +26,10 @@ TWINS = {1: "\x07", 2: "\x14", 3: "\x0f", 4: "\x06", 5: "\x0e"}
 
 
 @pytest.fixture
-def session():
-    """Open sessions; what is still running at the end is ended."""
+def session(scripted):
+    """Open sessions; what is still running at the end is ended, and nothing is parked when one begins."""
     opened = []
+    scripted.gateway.http.delete("/v1/session").raise_for_status()
 
     def start(*arguments, **options):
         opened.append(Session(*arguments, **options))
