@@ -119,7 +119,7 @@ class Client:
                 "/v1/chat/completions",
                 content=_chat_body(request, stream=True),
                 headers=_JSON,
-                timeout=None,
+                timeout=httpx.Timeout(None, connect=5.0, read=SILENCE_S if request.wait else None),
             ) as source,
         ):
             await _raise_for_status(source.response)
@@ -221,6 +221,8 @@ class Client:
         return _checked(kind, response)
 
 
+SILENCE_S = 40.0
+"""Seconds after which a gateway that says nothing is given up: one that lives says something every 10 to 20."""
 _PRIVACY_S = 90.0
 _JSON = {"Content-Type": "application/json"}
 
@@ -292,6 +294,10 @@ async def _mapped(socket: Path) -> AsyncIterator[None]:
             )
             raise ServiceError(0, info) from None
         raise ServiceError(0, ErrorInfo(type="unreachable", message="the gateway's socket does not answer")) from None
+    except httpx.ReadTimeout:
+        raise ServiceError(
+            0, ErrorInfo(type="interrupted", message="the gateway has said nothing for too long", code="silent")
+        ) from None
     except (httpx.TransportError, httpx_sse.SSEError) as error:
         raise ServiceError(
             0, ErrorInfo(type="interrupted", message=f"the connection broke: {type(error).__name__}")

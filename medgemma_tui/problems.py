@@ -65,6 +65,10 @@ _ERRORS = {
     "out_of_memory": N_("Memory has run out. The conversation is kept; F3 shows who holds the memory."),
     "unreachable": N_("The service on this box does not answer. What was written is kept; ask again when it is back."),
     "interrupted": N_("The connection to the service broke. What had been written is kept; ask again."),
+    "silent": N_(
+        "The service has said nothing for too long and was given up. What had been written is kept; ask again, "
+        "or tell the box's staff."
+    ),
     "context_length_exceeded": N_("The text is longer than the context window. Nothing was sent and nothing was cut."),
     "too_large": N_("The text is too large to send. Nothing was sent and nothing was cut."),
     "forbidden": N_("This user may not use the service. Ask the box's staff to be added to the clinic's group."),

@@ -176,3 +176,33 @@ async def test_a_reply_that_is_not_one_is_told_without_its_text():
             await client.health()
     assert caught.value.info.type == "bad_reply"
     assert "secret" not in str(caught.value)
+
+
+@pytest.mark.parametrize("begun", [False, True])
+async def test_a_gateway_that_says_nothing_is_given_up_and_one_that_waits_is_not(monkeypatch, begun):
+    monkeypatch.setattr("medgemma_tui.client.SILENCE_S", 0.5)
+    head = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nConnection: close\r\n\r\n"
+    lives = True
+
+    async def serve(reader, writer):
+        await reader.readuntil(b"\r\n\r\n")
+        if lives:
+            for piece in (head, *[b": waiting\n\n"] * 10, CHUNK.encode(), b"data: [DONE]\n\n"):
+                writer.write(piece)
+                await asyncio.sleep(0.1)
+        else:
+            writer.write(head if begun else b"")
+            await reader.read()
+        writer.close()
+
+    directory = short_directory()
+    path = directory / "x.sock"
+    async with await asyncio.start_unix_server(serve, path), Client(path) as client:
+        assert len([chunk async for chunk in client.stream(ask("x", wait=True))]) == 1
+        lives = False
+        with pytest.raises(ServiceError) as caught:
+            async for _chunk in client.stream(ask("x", wait=True)):
+                pass
+    assert (caught.value.info.type, caught.value.info.code) == ("interrupted", "silent")
+    path.unlink(missing_ok=True)
+    directory.rmdir()

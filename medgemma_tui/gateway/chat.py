@@ -26,6 +26,8 @@ log = logging.getLogger(__name__)
 
 STALL_S = 60.0
 """Seconds that a client may leave a full buffer unread before its place at the engine is given to another."""
+BEAT_S = 10.0
+"""Seconds of silence after which a client that waits for its stream is told that we live. Ours give up after 40."""
 _RETRY_S = 0.2
 _VERDICT_S = 1.0
 
@@ -60,7 +62,8 @@ class Chat:
             chat = await read_body(request, ChatRequest)
             owner = peer.owner(request.headers.get("x-medgemma-session"))
             account = Account(self._auditor, peer, owner, chat)
-            stayed = await until_hangup(receive, self._answer(chat, peer, owner, account, out))
+            work = self._answer(chat, peer, owner, account, out)
+            stayed = await until_hangup(receive, out.beating(work) if chat.wait and chat.stream else work)
             outcome = "ok" if stayed else "cancelled"
         except ApiError as error:
             outcome = error.type
@@ -176,6 +179,7 @@ class _Out:
         self._id = f"chatcmpl-{secrets.token_hex(8)}"
         self._created = int(time.time())
         self.started = False
+        self._quiet = False
         self.dropped = False
         """True once the client was given up, because it does not read."""
 
@@ -210,7 +214,25 @@ class _Out:
         """The other end: an error event."""
         await self._push(b"data: %b\n\n" % error.body(), more=False)
 
+    async def beating(self, work: Coroutine[None, None, None]) -> None:
+        """Do the work; while it has nothing to send, a comment is sent instead."""
+        beat = asyncio.ensure_future(self._beat())
+        try:
+            await work
+        finally:
+            beat.cancel()
+            await asyncio.gather(beat, return_exceptions=True)
+
+    async def _beat(self) -> None:
+        while True:
+            self._quiet = True
+            await asyncio.sleep(BEAT_S)
+            if self._quiet:
+                await self.start()
+                await self._push(b": waiting\n\n")
+
     async def _push(self, body: bytes, *, more: bool = True) -> None:
+        self._quiet = False
         try:
             async with asyncio.timeout(STALL_S):
                 await self._send({"type": "http.response.body", "body": body, "more_body": more})

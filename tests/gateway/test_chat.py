@@ -262,7 +262,7 @@ def test_a_client_that_does_not_read_at_all_loses_its_place_in_time(stubbed):
     patch = "import medgemma_tui.gateway.chat as chat; chat.STALL_S = 0.5"
     gateway = Running(engine_socket=stubbed.engine.socket, slots=1, patch=patch).ready()
     try:
-        since = gateway.health()["audit"]["seq"]
+        since = wait_for(lambda: gateway.health().get("audit"), what="the audit log's first record")["seq"]
         with gateway.stream("n=64000 big") as stalled:
             began = time.monotonic()
             assert gateway.ask("n=1").status_code == 200  # as soon as the place is free
@@ -275,6 +275,27 @@ def test_a_client_that_does_not_read_at_all_loses_its_place_in_time(stubbed):
     finally:
         gateway.stop()
     quiet(stubbed)
+
+
+def test_a_client_that_waits_is_told_that_the_gateway_lives(stubbed):
+    """On a gateway with a fast pulse: while a question waits, and while its engine is silent."""
+    quiet(stubbed)
+    patch = "import medgemma_tui.gateway.chat as chat; chat.BEAT_S = 0.1"
+    gateway = Running(engine_socket=stubbed.engine.socket, slots=1, patch=patch).ready()
+    try:
+        with gateway.stream("n=3 pause=0.5") as first, client(gateway.socket) as other:
+            body = {"messages": [{"role": "user", "content": "n=2 pause=0.5"}], "stream": True, "wait": True}
+            with other.stream("POST", "/v1/chat/completions", json=body, timeout=60) as waiting:
+                lines = [line for line in waiting.iter_lines() if line]
+            assert ": waiting" not in first.read().decode()  # another client may not know what a comment is
+        beats = [index for index, line in enumerate(lines) if line == ": waiting"]
+        text = [index for index, line in enumerate(lines) if '"content"' in line]
+        assert beats[0] < text[0]
+        assert any(text[0] < beat < text[-1] for beat in beats)
+        assert lines[-1] == "data: [DONE]"
+        assert " ERROR " not in gateway.log.read_text()
+    finally:
+        gateway.stop()
 
 
 def test_nobody_can_take_all_the_connections(stubbed):

@@ -181,6 +181,7 @@ def test_who_leaves_while_another_request_waits_behind_has_left(patient):
         wait_for(lambda: patient.engine.seen()["active"] == 1, what="the reply")
         cancelled = patient.engine.seen()["cancelled"]
     wait_for(lambda: patient.engine.seen()["cancelled"] == cancelled + 1, what="its end")
+    assert " ERROR " not in patient.gateway.log.read_text()
 
 
 def test_a_body_of_nothing_but_commas_is_not_taken_apart(patient):
