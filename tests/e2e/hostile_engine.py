@@ -1,9 +1,10 @@
-"""An OpenAI-shaped engine that attacks the terminal with all that it says. ``python hostile_engine.py SOCKET``.
+"""An OpenAI-shaped engine that attacks the terminal with all that it says. ``hostile_engine.py SOCKET [tame]``.
 
 The gateway is pointed at it as at any other engine (``engine_socket``); what it writes must not reach the terminal.
+With ``tame`` its model has a name like any other.
 A word in the question chooses what it says: ``mode:split`` (each attack cut at every place, in trace and answer),
-``mode:whole``, ``mode:bytes`` (each attack's bytes one by one), ``huge``, ``box``, ``arrows`` (a causal chain), ``refuse``, ``fail``, ``finish``, ``surrogate``,
-``echo`` (the question back, slowly).
+``mode:whole``, ``mode:bytes`` (each attack's bytes one by one), ``huge``, ``box``, ``arrows`` (a causal chain),
+``refuse``, ``fail``, ``finish``, ``surrogate``, ``echo`` (the question back, slowly).
 """
 
 from __future__ import annotations
@@ -129,8 +130,8 @@ async def _arrows(_: str) -> AsyncIterator[bytes]:
 
 
 MODES: dict[str, Callable[[str], AsyncIterator[bytes]]] = {
-    "split": _split, "whole": _whole, "bytes": _bytes, "huge": _huge, "box": _box, "echo": _echo, "surrogate": _surrogate,
-    "fail": _fail, "finish": _finish, "arrows": _arrows,
+    "split": _split, "whole": _whole, "bytes": _bytes, "huge": _huge, "box": _box, "echo": _echo, "fail": _fail,
+    "finish": _finish, "arrows": _arrows, "surrogate": _surrogate,
 }  # fmt: skip
 
 
@@ -174,4 +175,6 @@ app = Starlette(
 )
 
 if __name__ == "__main__":
+    if "tame" in sys.argv[2:]:
+        CARD |= {"id": "tame", "quantization": "nf4", "dtype": "bfloat16", "device": "cpu", "owned_by": "us"}
     uvicorn.run(app, uds=sys.argv[1], log_level="warning")
