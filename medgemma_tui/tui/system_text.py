@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from medgemma_tui import i18n, privacy_words, problems
 from medgemma_tui.clinical.budget import BudgetPlan
-from medgemma_tui.i18n import _
+from medgemma_tui.i18n import _, ngettext
 from medgemma_tui.protocol import (
     GpuProcess,
     GpuSample,
@@ -92,7 +92,7 @@ def _gpu(gpu: GpuSample) -> list[Row]:
         rows.append((_("Processes"), _("n/a")))
     elif not gpu.processes:
         rows.append((_("Processes"), _("none")))
-    rows += [(_("Process {pid}").format(pid=one.pid), _process(one)) for one in gpu.processes or ()]
+    rows += [_process(one) for one in gpu.processes or ()]
     return rows
 
 
@@ -121,9 +121,12 @@ def _mig(part: MigInstance) -> str:
     return f"{_text(part.name)} · {_bytes(part.memory_used)} / {_bytes(part.memory_total)}"
 
 
-def _process(one: GpuProcess) -> str:
+def _process(one: GpuProcess) -> Row:
+    if one.together:  # whose they are is not this reader's to know
+        others = ngettext("{n} other process", "{n} other processes", one.together).format(n=one.together)
+        return others, _bytes(one.used_bytes)
     whose = _("our worker") if one.is_worker else _text(one.user)
-    return f"{_bytes(one.used_bytes)} · {whose} · {_text(one.command)}"
+    return _("Process {pid}").format(pid=one.pid), f"{_bytes(one.used_bytes)} · {whose} · {_text(one.command)}"
 
 
 def _host(telemetry: Telemetry) -> list[Row]:

@@ -243,8 +243,12 @@ def test_the_system_screen_tells_each_process_and_why_something_is_not_shut():
 
 def test_the_system_screen_says_na_for_what_nobody_told_and_makes_names_safe():
     gpu = GpuSample(
-        index=0, name="bad\x1b[2Jname", processes=[GpuProcess(pid=9, user="a\nb", command="c\u202ed", used_bytes=2**30)]
-    )
+        index=0, name="bad\x1b[2Jname",
+        processes=[
+            GpuProcess(pid=9, user="a\nb", command="c\u202ed", used_bytes=2**30),
+            GpuProcess(pid=0, used_bytes=2**29, together=3),
+        ],
+    )  # fmt: skip
     plan = BudgetPlan(window=8192, instructions=210, card=330, history=1200, draft=90, reserve=2048, dropped_turns=3)
     text = system_text(Telemetry(time=1.0, gpus=[gpu]), None, UP, "/run/x.sock", plan, age_s=20.0)
     assert "Age: 20 s" in text
@@ -254,6 +258,7 @@ def test_the_system_screen_says_na_for_what_nobody_told_and_makes_names_safe():
     assert "Load: n/a" in text
     assert "Temperature: n/a, slows at n/a" in text
     assert "Process 9: 1.0 GiB · a b · cd" in text
+    assert "3 other processes: 0.5 GiB" in text  # of a service whose ops this reader is not
     assert "\x1b" not in text
     assert "\u202e" not in text
     assert "Screen: n/a · network sockets: n/a" in text
