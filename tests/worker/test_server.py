@@ -374,15 +374,20 @@ def test_what_cannot_be_counted(worker, body):
     assert response.json()["error"]["type"] == "invalid_request_error"
 
 
-@pytest.mark.parametrize("raw", [b"", b"{", b"[]", b"\xff\xfe", b'{"messages":' + b"[" * 100_000])
+@pytest.mark.parametrize(
+    "raw",
+    [b"", b"{", b"[]", b"\xff\xfe", b'{"messages":' + b"[" * 10_000],
+    ids=["nothing", "open", "list", "no UTF-8", "deep"],
+)
 def test_a_body_that_is_no_request(worker, raw):
     response = worker.http.post("/v1/chat/completions", content=raw)
     assert response.status_code == 400
     assert worker.http.get("/health").status_code == 200
 
 
-def test_a_body_that_is_too_large(worker):
-    response = worker.http.post("/v1/chat/completions", content=b" " * (5 * 1024 * 1024))
+@pytest.mark.parametrize("raw", [b" " * (5 * 1024 * 1024), b'{"messages":' + b"[" * 100_000], ids=["bytes", "parts"])
+def test_a_body_that_is_too_large(worker, raw):
+    response = worker.http.post("/v1/chat/completions", content=raw)
     assert response.status_code == 413
 
 
