@@ -24,7 +24,7 @@ def directory():
     path.rmdir()
 
 
-@pytest.mark.parametrize("mode", [0o600, 0o660])
+@pytest.mark.parametrize("mode", [0o600, 0o660, 0o666])
 def test_the_socket_has_its_mode_whatever_the_umask(directory, mode):
     before = os.umask(0)
     try:
