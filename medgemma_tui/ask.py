@@ -298,6 +298,8 @@ async def _ask(
     Raises ServiceError.
     """
     async with launch.service(settings) as client:
+        if fired is not None:
+            await events.report(client, fired)
         progress = ProgressLine()
         try:
             async with contextlib.aclosing(client.stream(request)) as chunks:

@@ -230,6 +230,8 @@ class MedgemmaApp(LockableApp):
     def on_forgotten(self, message: messages.Forgotten) -> None:
         """The service forgot this user's conversations, or could not say so."""
         self.controller.forgotten(message.error)
+        if message.error is None:
+            self.taking_back.left = False
 
     def on_broken(self, message: messages.Broken) -> None:
         """An error of our own in the background is a crash like any other."""

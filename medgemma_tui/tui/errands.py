@@ -37,6 +37,7 @@ class Errands:
     def __init__(self, link: Link) -> None:
         self._link = link
         self._notes: asyncio.Queue[EventBody] = asyncio.Queue(_MOST_NOTES)
+        self._login_waits = False  # for a service that takes it
 
     def start(self) -> None:
         """Begin to send notes."""
@@ -46,8 +47,11 @@ class Errands:
 
     def note(self, event: EventBody) -> None:
         """Report this, after what was reported before. That it cannot be told is no trouble of the person's."""
+        if event.event == "login" and self._login_waits:
+            return
         with contextlib.suppress(asyncio.QueueFull):
             self._notes.put_nowait(event)
+            self._login_waits |= event.event == "login"
 
     async def _send_notes(self) -> None:
         service = await self._link.reached()
@@ -55,6 +59,7 @@ class Errands:
             event = await self._notes.get()
             try:
                 await _deliver(service, event)
+                self._login_waits &= event.event != "login"
             finally:
                 self._notes.task_done()
 

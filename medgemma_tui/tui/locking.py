@@ -50,9 +50,9 @@ class Locking:
         return not self.locked and self.clock() - self._active_at >= self.after_s
 
     def lock(self) -> None:
-        """Lock it. Locked already, its time runs on."""
+        """Lock it. Locked already, its time runs on; where it comes too late, since the system slept, that counts."""
         if self._locked_at is None:
-            self._locked_at = self.clock()
+            self._locked_at = min(self.clock(), self._active_at + self.after_s)
             self.tries, self._deaf_until = 0, 0.0
 
     def unlock(self) -> None:

@@ -29,6 +29,7 @@ class Answering:
         name = "medgemma-tui-demo" if demo else "medgemma-1.5-4b-it"
         self.card = ModelCard(id=name, demo=demo, quantization="nf4", max_model_len=window)
         self.requests: list = []
+        self.events: list = []
         self.hung = asyncio.Event()
         self.left = False
         self.error = None
@@ -68,7 +69,7 @@ class Answering:
         pass
 
     async def note(self, event):
-        pass
+        self.events.append((event.event, event.outcome, event.counts))
 
     async def parked(self):
         return None

@@ -156,3 +156,28 @@ async def test_control_characters_in_what_was_found_do_not_reach_the_terminal(an
     async with answered(lang="zh") as it:
         await asked(it, "联系邮箱 a\u202eb@example.org，心梗如何治疗？ 电话13912345678")
         assert "\u202e" not in it.text()
+
+
+async def test_the_audit_log_is_told_what_became_of_it_and_how_much_there_was(answered):
+    both, name = {"name": 1, "phone": 1}, {"name": 1}
+
+    async def told(*keys: str, **settings) -> list:
+        async with answered(lang="zh", **settings) as it:
+            it.chat.set_draft(NAMED)
+            if keys:
+                await asked(it)
+            await it.press(*(keys or ("enter",)))
+            await it.until(lambda: any(each[0] == "guard" for each in it.service.events))
+            assert "张三" not in str(it.service.events)
+            return [each for each in it.service.events if each[0] == "guard"]
+
+    assert await told("m") == [("guard", "masked", both)]
+    assert await told("s") == [("guard", "sent", both)]
+    assert await told("e") == [("guard", "edited", both)]
+    assert await told("e", identifiers="block") == [("guard", "blocked", both)]
+    assert await told(identifiers="mask") == [("guard", "masked", both)]
+    async with answered(lang="zh") as it:
+        it.controller.set_card("姓名：张三")
+        await it.until(lambda: isinstance(it.app.screen, Guard))
+        await it.press("escape")
+        await it.until(lambda: ("guard", "edited", name) in it.service.events)

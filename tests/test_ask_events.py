@@ -1,0 +1,81 @@
+"""What ``ask`` tells the audit log: that the guard fired, and never what it found."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from medgemma_tui import ask, i18n, launch
+from medgemma_tui.client import ServiceError
+from medgemma_tui.protocol import ChatChunk, ChatRequest, ErrorInfo, EventBody, ModelCard
+from medgemma_tui.settings import Settings
+
+WHO = "患者姓名：王小明，65岁男性，心梗，如何治疗？"
+
+
+class Client:
+    """A service that answers everything alike and keeps the events; ``full``: it takes none."""
+
+    full = False
+
+    def __init__(self, _socket: Path | None = None) -> None:
+        self.events: list[EventBody] = []
+        self.asked = 0
+
+    async def __aenter__(self) -> Client:
+        return self
+
+    async def __aexit__(self, *_what: object) -> None:
+        pass
+
+    async def note(self, event: EventBody) -> None:
+        if self.full:
+            raise ServiceError(503, ErrorInfo(type="audit_full", message="full"))
+        self.events.append(event)
+
+    async def model(self) -> ModelCard:
+        return ModelCard(id="m")
+
+    async def stream(self, _request: ChatRequest) -> AsyncIterator[ChatChunk]:
+        self.asked += 1
+        yield ChatChunk.model_validate({"choices": [{"delta": {"content": "fine"}, "finish_reason": "stop"}]})
+
+
+@pytest.fixture
+def client(monkeypatch: pytest.MonkeyPatch) -> Client:
+    i18n.set_language("en")
+    service = Client()
+
+    @contextlib.asynccontextmanager
+    async def started(_settings: Settings) -> AsyncIterator[Client]:
+        yield service
+
+    monkeypatch.setattr(launch, "service", started)
+    monkeypatch.setattr(ask, "Client", lambda _socket: service)
+    return service
+
+
+@pytest.mark.parametrize(("policy", "outcome"), [("warn", "sent"), ("mask", "masked")])
+def test_it_is_told_before_the_question_is_sent(client: Client, policy: str, outcome: str) -> None:
+    assert ask.run(Settings(engine_socket=Path("/x"), identifiers=policy), WHO, as_json=False) == 0
+    assert client.events == [EventBody(event="guard", outcome=outcome, counts={"name": 1})]
+    assert client.asked == 1
+
+
+def test_a_question_that_is_not_sent_is_told_only_where_a_service_is_there(client: Client) -> None:
+    assert ask.run(Settings(engine_socket=Path("/x"), identifiers="block"), WHO, as_json=True) == 2
+    assert client.events == []
+    assert ask.run(Settings(socket=Path("/x.sock"), identifiers="block"), WHO, as_json=False) == 2
+    assert client.events == [EventBody(event="guard", outcome="blocked", counts={"name": 1})]
+    assert client.asked == 0
+
+
+def test_nothing_found_tells_nothing_and_a_full_log_stops_nobody_here(client: Client) -> None:
+    assert ask.run(Settings(engine_socket=Path("/x")), "心梗如何治疗？", as_json=False) == 0
+    assert client.events == []
+    client.full = True
+    assert ask.run(Settings(engine_socket=Path("/x")), WHO, as_json=False) == 0
+    assert client.asked == 2
