@@ -119,7 +119,7 @@ def test_processes_have_owner_program_and_the_worker_is_marked(nvml_stub, probe)
     assert mine["user"] == pwd.getpwuid(os.getuid()).pw_name
     assert mine["command"].startswith("python")
     assert mine["is_worker"]
-    assert gone == {"pid": 999999, "user": None, "command": None, "used_bytes": None, "is_worker": False}
+    assert gone == {"pid": 999999, "user": None, "command": None, "used_bytes": None, "is_worker": False, "together": 0}
 
 
 def test_a_process_in_both_lists_is_one(nvml_stub, probe):
