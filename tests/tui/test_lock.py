@@ -16,7 +16,7 @@ from medgemma_tui.protocol import ErrorInfo
 from medgemma_tui.settings import Settings
 from medgemma_tui.tui import link, locker, locking, pin, profile
 from medgemma_tui.tui.commands import Screen
-from medgemma_tui.tui.screens.dialogs import CardEditor, RawText, Reader
+from medgemma_tui.tui.screens.dialogs import CardEditor, Confirm, RawText, Reader
 from medgemma_tui.tui.screens.guard import Guard
 from medgemma_tui.tui.screens.lock import LockScreen
 from medgemma_tui.tui.screens.pin import SetPin
@@ -168,6 +168,7 @@ async def test_a_key_that_comes_too_late_locks_and_is_nothing_else(answered):
         await it.press("x")
         assert locked(it)
         assert it.chat.draft == ""
+        assert "1 character" not in it.text()
 
 
 async def test_every_window_is_covered_and_comes_back(answered):
@@ -212,7 +213,9 @@ async def test_what_opens_or_closes_meanwhile_does_so_below(answered):
         await it.pilot.pause()
         assert locked(it)
         assert it.app.screen_stack[-2] is window
+        it.chat.set_draft("draft")
         await it.app.run_action("app.new_patient")  # one that waited in a queue
+        assert not any(isinstance(each, Confirm) for each in it.app.screen_stack)
         assert locked(it)
         await opened_by_pin(it)
         assert it.app.screen is window
