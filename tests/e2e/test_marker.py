@@ -11,6 +11,7 @@ import contextlib
 import os
 import resource
 import secrets
+import shutil
 import signal
 import string
 import subprocess
@@ -89,6 +90,7 @@ def box(monkeypatch: pytest.MonkeyPatch) -> Iterator[Box]:
     for process in made.processes:
         process.kill()
         process.wait()
+    shutil.rmtree(base, ignore_errors=True)
 
 
 # --- screens ---

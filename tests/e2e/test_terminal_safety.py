@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -69,6 +71,7 @@ def hostile(_nvml_built: tuple[Any, Path], tmp_path_factory: pytest.TempPathFact
     for process in processes:
         process.kill()
         process.wait()
+    shutil.rmtree(base)
 
 
 def see(screen: Terminal, wanted: str, keys: str = "", timeout_s: float = 12.0) -> None:
@@ -100,10 +103,11 @@ def escape(screen: Terminal, wanted: str, keys: str) -> None:
     raise AssertionError(f"{wanted!r} did not come after Esc and {keys!r}\n{shown(screen)}")
 
 
-def shown(screen: Terminal, columns: int = 160, rows: int = 50) -> str:
-    """What a person sees."""
+def shown(screen: Terminal, columns: int = 160, rows: int = 50, *, everything: bool = False) -> str:
+    """What a person sees; from the last bytes only, unless ``everything`` is read."""
     display = pyte.Screen(columns, rows)
-    pyte.ByteStream(display).feed(bytes(screen.seen[-60_000:]))
+    seen = bytes(screen.seen if everything else screen.seen[-60_000:])
+    pyte.ByteStream(display).feed(re.sub(rb"\x1b\[\?\d+\$p|\x1b\[[<>]\d*u", b"", seen))  # pyte takes these for text
     return "\n".join("".join(display.buffer[y][x].data for x in range(columns)) for y in range(rows))
 
 
@@ -151,3 +155,23 @@ def test_nothing_hostile_reaches_the_terminal(
         seen = bytes(screen.seen)
     assert unexpected(seen, SCREEN, ENTER, LEAVE) == set()
     assert left_clean(seen) == []
+
+
+def test_a_drawn_window_stays_inside_the_conversation(hostile: Hostile) -> None:
+    """A window, a status bar and a composer drawn as text do not get to where the real ones are, and take no key."""
+    command = [sys.executable, "-m", "medgemma_tui", "--lang", "en"]
+    env = {**hostile.env, "TERM": "xterm-256color", "MEDGEMMA_ENGINE_SOCKET": str(hostile.engine)}
+    with terminal(command, env=env, columns=160, rows=50) as screen:
+        see(screen, "loaded")
+        ask(screen, "mode:box", f"{END} of box")
+        see(screen, "Yes", "Yes")  # what it asks for is typed into the draft, and into nothing else
+        screen.read(1.0)
+        rows = shown(screen, everything=True).split("\n")
+    top = max(at for at, row in enumerate(rows) if row.startswith("╭"))  # the real composer, under the conversation
+    assert rows[top + 1].startswith("│ Yes ")
+    assert "MedGemma" in rows[0]
+    assert "approve" in "".join(rows[1:top])
+    for fake in ("approve", "Approve", "wonderful", "ignore the rest"):
+        assert fake not in "".join([rows[0], *rows[top:]])
+    side = max(rows[1].rfind("│"), 100)  # the panel beside the conversation
+    assert not [row for row in rows[1:top] if any(word in row[side:] for word in ("approve", "Approve", "Reviewed"))]
