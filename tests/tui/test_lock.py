@@ -466,16 +466,17 @@ def test_pictures(snap_compare, monkeypatch, tmp_path, what, size, lang):
     assert snap_compare(app, terminal_size=size, run_before=run)
 
 
-@pytest.mark.parametrize("size", [(20, 6), (8, 3), (2, 1)], ids=str)
-async def test_where_there_is_no_room_it_covers_all_the_same(answered, size):
+async def test_where_there_is_no_room_it_covers_all_the_same(answered):
     async with answered() as it:
         it.chat.set_draft("secret")
         it.app.locker.state.pin = PIN
-        await it.pilot.resize_terminal(*size)
+        await it.pilot.resize_terminal(20, 6)
         await it.press("f6")
         await it.until(lambda: locked(it))
-        await it.pilot.pause()
-        assert "sec" not in it.text()
+        for size in ((20, 6), (8, 3), (2, 1)):
+            await it.pilot.resize_terminal(*size)
+            await it.pilot.pause()
+            assert "sec" not in it.text()
         await opened_by_pin(it)
 
 
