@@ -166,6 +166,14 @@ def signalled(screen: Screen, number: signal.Signals) -> None:
         assert left_clean(seen) == []
 
 
+def orphaned(screen: Screen) -> None:
+    """A screen whose gateway is killed: it starts another, goes on, and ends as ever."""
+    for child in screen.pty.process.children():
+        child.kill()
+    screen.see("tame loaded")
+    signalled(screen, signal.SIGTERM)
+
+
 def crashed(screen: Screen, *, ends: bool) -> None:
     """A screen with a fault on Ctrl+T. ``ends``: it is one that nothing can go on after."""
     screen.pty.type("\x14")
@@ -194,13 +202,14 @@ SCREENS: dict[str, Callable[[Screen], None]] = {
         signal.SIGKILL, signal.SIGTERM, signal.SIGHUP, signal.SIGINT, signal.SIGABRT, signal.SIGSEGV,
     )},
     "closed": closed,
+    "orphaned": orphaned,
     "screen.handler": lambda screen: crashed(screen, ends=True),
     "screen.thread": lambda screen: crashed(screen, ends=True),
     "screen.callback": lambda screen: crashed(screen, ends=False),
     "screen.task": lambda screen: crashed(screen, ends=False),
     "screen.native": lambda screen: crashed(screen, ends=False),
 }  # fmt: skip
-PRIVATE = ("SIGKILL", "SIGTERM", "closed")
+PRIVATE = ("SIGKILL", "SIGTERM", "closed", "orphaned")
 """These have a gateway of their own, which must end with them and leave nothing."""
 
 
