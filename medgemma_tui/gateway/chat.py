@@ -64,7 +64,7 @@ class Chat:
             account = Account(self._auditor, peer, owner, chat)
             work = self._answer(chat, peer, owner, account, out)
             stayed = await until_hangup(receive, out.beating(work) if chat.wait and chat.stream else work)
-            outcome = "ok" if stayed else "cancelled"
+            outcome = "ok" if stayed or out.ended else "cancelled"  # a reply's end is told as a hang-up is
         except ApiError as error:
             outcome = error.type
             told = error.type if error.type in OUTCOMES else "error"  # another engine's word could be anything
@@ -182,11 +182,14 @@ class _Out:
         self._quiet = False
         self.dropped = False
         """True once the client was given up, because it does not read."""
+        self.ended = False
+        """True once the last of the reply was handed over."""
 
     async def whole(self, body: bytes) -> None:
         """The whole reply, as JSON."""
         self.started = True
         await Response(body, media_type="application/json")(self._scope, self._receive, self._send)
+        self.ended = True
 
     async def start(self) -> None:
         """Begin the stream, once."""
@@ -209,6 +212,7 @@ class _Out:
     async def done(self) -> None:
         """The ordinary end."""
         await self._push(b"data: [DONE]\n\n", more=False)
+        self.ended = True
 
     async def fail(self, error: ApiError) -> None:
         """The other end: an error event."""

@@ -67,12 +67,14 @@ def report(audited, headers, event, outcome, **counts):
     return audited.gateway.http.post("/v1/events", json=body, headers=headers)
 
 
-@pytest.mark.parametrize("stream", [True, False])
-def test_a_question_and_its_answer(audited, stream):
+@pytest.mark.parametrize(("stream", "wait"), [(True, True), (True, False), (False, False)])
+def test_a_question_and_its_answer(audited, stream, wait):
+    """``wait`` is how the screen and ``ask`` ask: the end of their stream is no hang-up."""
     headers, found = of_session(audited)
     if stream:
-        with audited.gateway.stream("n=3 pause=0.01", headers=headers) as response:
-            parts = [json.loads(data)["choices"][0]["delta"] for data in events(response) if data != "[DONE]"]
+        with audited.gateway.stream("n=3 pause=0.01", headers=headers, **{"wait": True} if wait else {}) as response:
+            chunks = [json.loads(data) for data in events(response) if data != "[DONE]"]
+        parts = [chunk["choices"][0]["delta"] for chunk in chunks if chunk["choices"]]
         text = "".join(part.get("content") or "" for part in parts)
     else:
         text = audited.gateway.ask("n=3 pause=0.01", headers=headers).json()["choices"][0]["message"]["content"]
