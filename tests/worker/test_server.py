@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
@@ -53,6 +54,16 @@ class Worker:
         self.http = httpx.Client(
             transport=httpx.HTTPTransport(uds=str(self.socket)), base_url="http://worker", timeout=60
         )
+
+    def listening(self) -> None:
+        """Wait until it answers, whatever it says."""
+        deadline = time.monotonic() + 90
+        while time.monotonic() < deadline:
+            with contextlib.suppress(httpx.ConnectError):
+                self.http.get("/health")
+                return
+            time.sleep(0.01)
+        raise AssertionError(self.log.read_text())
 
     def up(self) -> list[dict]:
         """Wait until it is ready; every health it told on the way."""
@@ -498,8 +509,7 @@ def test_questions_and_counts_before_the_model_is_there_and_an_end_in_the_middle
             return [json.loads(event) for event in events if event != "[DONE]"]
 
     try:
-        while not running.socket.exists():
-            time.sleep(0.01)
+        running.listening()
         refused = running.chat("hello", expect=503)["error"]
         assert refused["type"] in ("starting", "loading")
         with ThreadPoolExecutor(1) as pool:
@@ -530,8 +540,7 @@ def test_questions_and_counts_before_the_model_is_there_and_an_end_in_the_middle
 
 def test_sigterm_while_loading(tmp_path):
     running = Worker(tmp_path)
-    while not running.socket.exists():
-        time.sleep(0.01)
+    running.listening()
     time.sleep(0.5)
     began = time.monotonic()
     assert running.end() == 0
