@@ -12,6 +12,11 @@ from pathlib import Path
 from types import ModuleType
 
 import pytest
+from hypothesis import settings
+
+# Where the other core runs tests too, an example that took longer than usual is no fault.
+settings.register_profile("tests", settings.default, deadline=None)
+settings.load_profile("tests")
 
 # Read when torch is imported. Where something else runs, two threads need twice one thread's CPU time, or far more.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
