@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 from collections.abc import Iterator
 from typing import Final
 
@@ -40,7 +42,14 @@ def finding(found: AuditFinding) -> str:
             "Others than its owner may read the key. Who has read it could rewrite the log: set its file to 0400, and "
             "begin a new log with a new key if somebody may have."
         ),
-        "unreadable": _("Cannot be read ({detail}). Ask as a member of the auditors' group, or as the log's owner."),
+        "unreadable": (
+            _("Cannot be read ({detail}). Ask as a member of the auditors' group, or as the log's owner.")
+            if found.detail.endswith(os.strerror(errno.EACCES))
+            else _(
+                "Cannot be read ({detail}). See what lies there; where the log is elsewhere, name it with --dir, --key "
+                "and --anchors."
+            )
+        ),
         "anchor_altered": _("An anchor was altered, or was not written by this log's service."),
     }
     sentence = words[found.kind].format(records=_records(found), detail=clean_line(found.detail))
@@ -119,7 +128,9 @@ def verdict(checked: AuditVerdict) -> Iterator[str]:
         )
     for told in checked.notes:
         yield "- " + note(told)
-    if checked.whole:
+    if checked.whole and not checked.records:
+        yield _("Empty: there is nothing to check.")
+    elif checked.whole:
         yield _("Whole: every record is there, unaltered and in order.")
     elif all(each.kind in _UNCHECKED for each in checked.findings):
         yield _("NOT CHECKED: nothing can be said of this log.")

@@ -102,7 +102,7 @@ class Anchors:
     def _end(self) -> bytes:
         if self.file is None:
             return b""
-        with self.file.open("rb") as file:
+        with files.reader(self.file) as file:
             file.seek(max(0, os.fstat(file.fileno()).st_size - _NEAR_THE_END))
             return file.read()
 
@@ -112,7 +112,7 @@ class Anchors:
         try:
             self.file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             new = not self.file.exists()
-            descriptor = os.open(self.file, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW, files.FILE_MODE)
+            descriptor = files.open_regular(self.file, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW)
             try:
                 size = os.fstat(descriptor).st_size
                 if size and files.read_at(descriptor, size - 1, 1) != b"\n":
@@ -133,7 +133,7 @@ class Anchors:
     def _keep_newer_half(self) -> None:
         """Raises OSError."""
         assert self.file is not None
-        with self.file.open("rb") as old:
+        with files.reader(self.file) as old:
             old.seek(os.fstat(old.fileno()).st_size - LARGEST_BYTES // 2)
             old.readline()
             kept = old.read()
@@ -192,7 +192,7 @@ def parse(line: bytes, key: Key) -> Anchor | Literal["altered"] | None:
 
 def lines(path: Path) -> Iterator[bytes]:
     """The lines of a file of anchors; one that is too long comes in pieces. Raises OSError."""
-    with path.open("rb") as file:
+    with files.reader(path) as file:
         while line := file.readline(LONGEST_LINE):
             yield line
 

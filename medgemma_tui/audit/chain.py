@@ -14,7 +14,7 @@ from typing import Final
 
 from medgemma_tui.audit.key import Key
 from medgemma_tui.audit.reading import RawLine
-from medgemma_tui.audit.record import Line, at_the_end, authentic, parse
+from medgemma_tui.audit.record import Line, at_the_end, authentic, claim, parse
 from medgemma_tui.protocol.audit import AuditFinding, AuditFindingKind
 
 MOST_FINDINGS: Final = 1000
@@ -94,10 +94,10 @@ class Chain:
             return record
         behind = at_the_end(line.content, self.key) if line.ended else None
         if behind is not None:
-            self._broken(parse(line.content.removesuffix(behind.content)), file, line.number)
+            self._broken(line.content.removesuffix(behind.content), file, line.number)
             self._record(behind, file, line.number)
             return behind
-        self._broken(record, file, line.number)
+        self._broken(line.content, file, line.number)
         return None
 
     def end(self) -> None:
@@ -111,11 +111,12 @@ class Chain:
         self._explain(start, end)
         self.last = end - 1
 
-    def _broken(self, line: Line | None, file: str, number: int) -> None:
+    def _broken(self, content: bytes, file: str, number: int) -> None:
+        line = parse(content)
         if line is not None and line.key_id != self.key.id and not self.foreign_key:
             self.foreign_key = line.key_id
         if len(self._damaged) < _MOST_CLAIMS:
-            self._damaged.append(_Damaged(file, number, line.seq if line else None))
+            self._damaged.append(_Damaged(file, number, claim(content)))
         else:
             self._damaged_more += 1
 

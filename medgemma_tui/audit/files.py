@@ -6,9 +6,10 @@ import contextlib
 import errno
 import os
 import re
+import stat
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import BinaryIO, Final
 
 _NAME: Final = re.compile(r"audit-([0-9]{12})\.jsonl")
 _TORN: Final = re.compile(r"torn-([0-9]{12})-[0-9]{8}T[0-9]{12}\.bin")
@@ -49,6 +50,20 @@ def torn_files(directory: Path) -> list[tuple[int, Path]]:
     return sorted((int(match[1]), directory / name) for match, name in found if match)
 
 
+def open_regular(path: Path, flags: int = os.O_RDONLY) -> int:
+    """Open a file. Raises OSError, also where something else lies there: a pipe would be waited for for ever."""
+    descriptor = os.open(path, flags | os.O_NONBLOCK, FILE_MODE)
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise OSError(errno.EINVAL, "it is not a regular file", str(path))
+    return descriptor
+
+
+def reader(path: Path) -> BinaryIO:
+    """The same for reading, as a file object. Raises OSError."""
+    return open(open_regular(path), "rb")
+
+
 def read_at(descriptor: int, offset: int, count: int) -> bytes:
     """``count`` bytes from ``offset``, fewer at the end of the file. Raises OSError."""
     parts = []
@@ -86,7 +101,7 @@ def append(path: Path, size: int, data: bytes) -> None:
 
     Raises OSError; what was written of it is then cut off again, where that can be done.
     """
-    descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_NOFOLLOW)
+    descriptor = open_regular(path, os.O_WRONLY | os.O_APPEND | os.O_NOFOLLOW)
     try:
         try:
             _write_all(descriptor, data)

@@ -12,13 +12,12 @@ import hmac
 import os
 import re
 import secrets
-import stat
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
 from medgemma_tui.audit.errors import AuditError, for_os_error
-from medgemma_tui.audit.files import sync_directory
+from medgemma_tui.audit.files import reader, sync_directory
 
 SECRET_BYTES: Final = 32
 _ID_DOMAIN: Final = b"medgemma-tui audit key id 1\0"
@@ -73,9 +72,9 @@ def read(path: Path) -> tuple[Key, bool]:
     Raises AuditError: ``no_key``, ``bad_key``, ``no_permission``, ``io_error``.
     """
     try:
-        with path.open("rb") as file:
+        with reader(path) as file:
             status = os.fstat(file.fileno())
-            content = file.read(80) if stat.S_ISREG(status.st_mode) else b""
+            content = file.read(80)
     except FileNotFoundError:
         raise AuditError("no_key", str(path), "the audit log's key is not there") from None
     except OSError as error:

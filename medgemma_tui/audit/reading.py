@@ -55,7 +55,7 @@ def extents(directory: Path) -> list[Extent]:
 def lines(extent: Extent) -> Iterator[RawLine]:
     """The lines of a file. Raises OSError."""
     start, number = 0, 0
-    with extent.file.path.open("rb") as file:
+    with files.reader(extent.file.path) as file:
         while line := file.readline(min(extent.size - start, LONGEST_LINE)):
             number += 1
             end, rest = start + len(line), line
@@ -100,5 +100,5 @@ def _shared(descriptor: int) -> bool:
 def _ends_a_line(extent: Extent) -> bool:
     if not extent.size:
         return True
-    with extent.file.path.open("rb") as file:
+    with files.reader(extent.file.path) as file:
         return files.read_at(file.fileno(), extent.size - 1, 1) == b"\n"

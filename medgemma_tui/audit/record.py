@@ -152,6 +152,12 @@ def parse(line: bytes) -> Line | None:
     return Line(line, int(start[1]), prev, mac, key_id[1].decode("ascii") if key_id else "")
 
 
+def claim(line: bytes) -> int | None:
+    """The number that a line says it has, whatever has become of its end; None where it does not say one."""
+    start = _START.match(line)
+    return int(start[1]) if start else None
+
+
 def authentic(line: Line, key: Key) -> bool:
     """Whether whoever wrote these bytes had the key."""
     return hmac.compare_digest(key.chain_mac(line.body), line.mac)

@@ -58,7 +58,7 @@ def old(directory: Path, now: datetime, kept: timedelta) -> Old | None:
 
 def last_time(path: Path) -> datetime:
     """When the newest record of a file was written. Raises OSError, ValueError."""
-    with path.open("rb") as file:
+    with files.reader(path) as file:
         file.seek(max(0, path.stat().st_size - _NEAR_THE_END))
         found = file.read().splitlines()
     if not found:

@@ -44,7 +44,7 @@ def find(directory: Path, key: Key) -> Tail:
     """
     torn: list[Torn] = []
     for file in reversed(files.listed(directory)):
-        descriptor = os.open(file.path, os.O_RDONLY | os.O_NOFOLLOW)
+        descriptor = files.open_regular(file.path, os.O_RDONLY | os.O_NOFOLLOW)
         try:
             status = os.fstat(descriptor)
             # After a failed sync the kernel's copy may be newer than the disk's: look at the disk's.

@@ -15,7 +15,7 @@ from typing import Final
 
 from pydantic import ValidationError
 
-from medgemma_tui.audit import anchor, key, reading
+from medgemma_tui.audit import anchor, files, key, reading
 from medgemma_tui.audit.anchor import Anchor
 from medgemma_tui.audit.chain import Chain, Gap
 from medgemma_tui.audit.errors import AuditError
@@ -80,7 +80,7 @@ class _Anchors:
         """Raises OSError, but not where there is none."""
         found = cls()
         try:
-            with path.open("rb") as file:
+            with files.reader(path) as file:
                 found.append_only = anchor.append_only(file.fileno())
             found._take(anchor.lines(path), secret, path.name)
         except FileNotFoundError:
@@ -249,7 +249,7 @@ class _Check:
         newest = self.anchors.newest.seq if self.anchors.newest else 0
         first_question = min(self._questions, default=None)
         counted: list[tuple[AuditNoteKind, int, int | None]] = [
-            ("empty", int(not self.chain.records), None),
+            ("empty", int(not self.chain.records and not self.chain.findings.listed), None),
             ("unanswered", len(self._questions), first_question),
             ("no_anchors", int(not self.anchors.count), None),
             ("after_anchor", max(0, last - newest) if self.anchors.count else 0, newest + 1),

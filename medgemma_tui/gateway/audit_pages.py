@@ -57,7 +57,7 @@ async def _read(paths: list[Path], since: int) -> AsyncIterator[bytes]:
     """Whole lines, a piece of the log at a time; a line that is being written is left for the next call."""
     for path in paths:
         try:
-            opened = await asyncio.to_thread(path.open, "rb")
+            opened = await asyncio.to_thread(files.reader, path)
         except FileNotFoundError:  # too old to be kept, meanwhile
             continue
         with opened as file:

@@ -70,7 +70,7 @@ def _last_policy(directory: Path) -> str:
     """
     with contextlib.suppress(OSError, ValueError):  # mmap's, of an empty file
         for file in reversed(files.listed(directory)):
-            with file.path.open("rb") as opened, mmap.mmap(opened.fileno(), 0, access=mmap.ACCESS_READ) as content:
+            with files.reader(file.path) as opened, mmap.mmap(opened.fileno(), 0, access=mmap.ACCESS_READ) as content:
                 at = len(content)
                 while (at := content.rfind(_POLICY, 0, at)) >= 0:
                     end = content.find(b"\n", at)

@@ -53,6 +53,12 @@ def test_an_altered_record_is_named_and_the_exit_code_is_1(filled):
     assert "记录 3 被改动" in done.stdout
 
 
+def test_an_empty_log_is_not_called_whole_and_advice_is_for_what_is_wrong():
+    assert list(audit_words.verdict(AuditVerdict(whole=True)))[-1] == "Empty: there is nothing to check."
+    for detail, advice in (("Permission denied", "auditors' group"), ("No such file or directory", "--dir")):
+        assert advice in audit_words.finding(AuditFinding(kind="unreadable", file="x", detail=detail))
+
+
 def test_the_wrong_key_is_told_as_such(filled, tmp_path):
     (tmp_path / "k").write_text("0" * 64)
     (tmp_path / "k").chmod(0o400)

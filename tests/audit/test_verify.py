@@ -263,6 +263,33 @@ def test_what_cannot_be_read_is_a_finding(sample, tmp_path):
     assert [each.kind for each in verify(sample.area, bad, nowhere).findings] == ["bad_key"]
 
 
+def test_a_pipe_or_a_device_in_place_of_a_file_is_told_and_not_waited_for(sample, tmp_path):
+    pipe, device = tmp_path / "pipe", tmp_path / "audit" / "audit-000000000001.jsonl"
+    os.mkfifo(pipe)
+    device.parent.mkdir()
+    for key_file, directory, anchors in (
+        (pipe, sample.area, sample.places.anchors),
+        (sample.places.key, sample.area, pipe),
+        (sample.places.key, device.parent, sample.places.anchors),
+    ):
+        device.unlink(missing_ok=True)
+        os.mkfifo(device)
+        assert [each.kind for each in verify(directory, key_file, anchors).findings] == ["unreadable"]
+    device.unlink()
+    device.symlink_to("/dev/zero")
+    assert [each.kind for each in verify(device.parent, sample.places.key, pipe).findings] == ["unreadable"]
+
+
+def test_a_log_that_was_copied_with_other_line_ends_is_altered_and_not_missing(site, entry):
+    log = site.log()
+    log.append([entry(n) for n in range(20)])
+    log.close()
+    (path,) = site.files()
+    path.write_bytes(path.read_bytes().replace(b"\n", b"\r\n"))
+    assert site.findings() == [("altered", 1, 20)]
+    assert "empty" not in [note.kind for note in site.verdict().notes]
+
+
 def test_anchors_that_are_altered_forged_or_torn(sample):
     original = sample.places.anchors.read_bytes()
     try:
