@@ -5,11 +5,13 @@ from __future__ import annotations
 import contextlib
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import get_args
 
 import pytest
 
 from medgemma_tui import ask, i18n, launch
 from medgemma_tui.client import ServiceError
+from medgemma_tui.clinical.findings import IdentifierKind
 from medgemma_tui.protocol import ChatChunk, ChatRequest, ErrorInfo, EventBody, ModelCard
 from medgemma_tui.settings import Settings
 
@@ -56,6 +58,11 @@ def client(monkeypatch: pytest.MonkeyPatch) -> Client:
     monkeypatch.setattr(launch, "service", started)
     monkeypatch.setattr(ask, "Client", lambda _socket: service)
     return service
+
+
+def test_every_kind_of_identifier_can_be_counted_in_an_event():
+    for kind in get_args(IdentifierKind):
+        EventBody.model_validate({"event": "guard", "outcome": "sent", "counts": {kind: 1}})
 
 
 @pytest.mark.parametrize(("policy", "outcome"), [("warn", "sent"), ("mask", "masked")])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Final, Literal
 
 from pydantic import Field
 
@@ -74,12 +74,13 @@ class AuditHead(Reply):
     """True where a second place that the gateway's user cannot rewrite has it (append-only file, journal)."""
 
 
+_COUNTED: Final = "^(name|id_number|phone|record_number|address|birth_date|email|tries)$"
+
+
 class EventBody(Wire):
     """``POST /v1/events``: what only the screen knows, for the audit log. Words of these sets and counts, no text."""
 
-    event: Literal["login", "logout", "lock", "unlock", "unlock_failed", "guard", "policy", "take_back"]
-    outcome: Literal[
-        "ok", "idle", "asked", "sent", "masked", "edited", "blocked", "wiped", "parked", "failed", "changed"
-    ]
-    counts: Annotated[dict[Annotated[str, Field(pattern="^[a-z_]{1,24}$")], Annotated[int, Field(ge=0, le=10**9)]],
-                      Field(max_length=24)] = {}  # fmt: skip
+    event: Literal["login", "logout", "lock", "unlock", "unlock_failed", "guard", "take_back"]
+    outcome: Literal["ok", "idle", "asked", "sent", "masked", "edited", "blocked", "wiped", "parked", "failed"]
+    counts: dict[Annotated[str, Field(pattern=_COUNTED)], Annotated[int, Field(ge=0, le=10**6)]] = {}
+    """How many identifiers of each kind, how many ``tries`` of a PIN."""
