@@ -9,6 +9,10 @@ if TYPE_CHECKING:
 
 _NAMES = frozenset({"PATH", "LANG", "LC_ALL", "LC_CTYPE", "TZ", "TMPDIR", "LD_LIBRARY_PATH", "MALLOC_ARENA_MAX"})
 _PREFIXES = ("CUDA_", "NVIDIA_", "NCCL_", "MKL_", "OMP_", "KMP_", "OPENBLAS_", "PYTORCH_", "BNB_")
+_NEVER = ("CUDA_INJECTION", "OMP_TOOL", "NCCL_DEBUG_FILE")
+"""Beginnings of names that load code of somebody else's into the process, or have it write a file."""
+_NEVER_WITHIN = ("COREDUMP", "_PLUGIN")
+"""The same, anywhere in a name: a GPU's core dump holds what the GPU's memory held."""
 
 _OWN_NAMES = frozenset(
     {
@@ -36,8 +40,8 @@ def handed_on(environ: Mapping[str, str]) -> dict[str, str]:
 def kept(environ: Mapping[str, str]) -> dict[str, str]:
     """The variables of ``environ`` that a front end or gateway itself runs with.
 
-    Not among them: what makes the loader or Python run other code (LD_PRELOAD, PYTHON…), what makes Textual write or
-    listen, proxies, agents and tokens.
+    Not among them: what makes the loader, Python or CUDA run other code (LD_PRELOAD, PYTHON…, CUDA_INJECTION…), what
+    makes Textual write or listen, a GPU's core dumps, proxies, agents and tokens.
     """
     return {name: value for name, value in environ.items() if is_kept(name)}
 
@@ -48,4 +52,6 @@ def is_kept(name: str) -> bool:
 
 
 def _is_handed_on(name: str) -> bool:
+    if name.startswith(_NEVER) or any(part in name for part in _NEVER_WITHIN):
+        return False
     return name in _NAMES or name.startswith(_PREFIXES)

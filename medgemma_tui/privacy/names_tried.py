@@ -17,6 +17,8 @@ _RESOLVERS = {
     "resolver_nscd": "/run/nscd/socket",
     "resolver_avahi": "/run/avahi-daemon/socket",
 }
+_NOBODY = {"ENOENT", "ENOTDIR", "ECONNREFUSED", "EACCES", "EPERM"}
+"""The kernel's answers where nobody listens, or not for us; after any other, somebody may."""
 _BUS = Path("/run/dbus/system_bus_socket")
 _BUS_RESOLVERS = ("org.freedesktop.resolve1", "org.freedesktop.Avahi")
 _BUS_SERVICES = Path("/usr/share/dbus-1/system-services")
@@ -67,7 +69,7 @@ _NAMES = {
 def _daemon(name: str, path: str) -> Finding:
     call = f"connect({path})"
     word = _connect(path)
-    return _finding(name, call, word, "open" if word == "ok" else "shut", "resolver_socket" if word == "ok" else "")
+    return _finding(name, call, word, _verdict(word), "resolver_socket" if word == "ok" else "")
 
 
 def _bus() -> Finding:
@@ -75,11 +77,18 @@ def _bus() -> Finding:
     call = f"connect({_BUS}), a resolver on it"
     word = _connect(str(_BUS))
     if word != "ok":
-        return _finding("resolver_bus", call, word, "shut")
+        return _finding("resolver_bus", call, word, _verdict(word))
     there = [name for name in _BUS_RESOLVERS if (_BUS_SERVICES / f"{name}.service").exists()]
     if there:
         return _finding("resolver_bus", call, ", ".join(there), "open", "resolver_socket")
     return _finding("resolver_bus", call, "no resolver", "shut")
+
+
+def _verdict(word: str) -> Verdict:
+    """What a connection's outcome proves."""
+    if word == "ok":
+        return "open"
+    return "shut" if word in _NOBODY else "unknown"
 
 
 def _connect(path: str) -> str:

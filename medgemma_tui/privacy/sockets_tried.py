@@ -18,6 +18,8 @@ _HTTPS_PORT = 443
 _TYPES = {1: "SOCK_STREAM", 2: "SOCK_DGRAM", 3: "SOCK_RAW", 5: "SOCK_SEQPACKET"}
 _FAMILIES = {2: "AF_INET", 10: "AF_INET6", 16: "AF_NETLINK", 17: "AF_PACKET", 31: "AF_BLUETOOTH", 40: "AF_VSOCK"}
 _LAST_FAMILY = 45
+_NO_ROOM = {errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOBUFS}
+"""Answers of a kernel that would have given the socket: this process, or the system, has no room for one more."""
 _EVERYWHERE = {"vsock", "bluetooth"}
 """Kinds that a network namespace does not hold in: they reach the host or the air from any."""
 
@@ -62,10 +64,11 @@ def try_all() -> list[Finding]:
 
 def _try(kind: _Kind) -> Finding:
     call = f"socket({_FAMILIES[kind.family]}, {_TYPES[kind.type]})"
+    purpose = f", for DNS to port {DNS_PORT}" if kind.id == "dns_packet" else ""
     try:
         tried = socket.socket(kind.family, kind.type, kind.protocol)
     except OSError as error:
-        return _finding(kind.id, call, said(error), "shut")
+        return _finding(kind.id, call + purpose, said(error), _refused(error))
     with tried:
         if kind.address is None:
             held = kind.id not in _EVERYWHERE and namespace.is_empty()
@@ -89,7 +92,7 @@ def _pair() -> Finding:
     try:
         ends = socket.socketpair(30)  # AF_TIPC, the one other family that has pairs
     except OSError as error:
-        return _finding("socketpair", "socketpair(AF_TIPC)", said(error), "shut")
+        return _finding("socketpair", "socketpair(AF_TIPC)", said(error), _refused(error))
     for end in ends:
         end.close()
     return _finding("socketpair", "socketpair(AF_TIPC)", "ok", "open")
@@ -97,16 +100,23 @@ def _pair() -> Finding:
 
 def _all_families() -> Finding:
     answers: set[str] = set()
+    verdict: Verdict = "shut"
     given: list[str] = []
     for family, kind in _families():
         try:
             socket.socket(family, kind).close()
         except OSError as error:
             answers.add(said(error))
+            verdict = verdict if _refused(error) == "shut" else "unknown"
         else:
             given.append(f"{family}/{kind}")
     call = f"socket(0 to {_LAST_FAMILY} except AF_UNIX, 4 types each)"
-    return _finding("all_families", call, ", ".join(given or sorted(answers)), "open" if given else "shut")
+    return _finding("all_families", call, ", ".join(given or sorted(answers)), "open" if given else verdict)
+
+
+def _refused(error: OSError) -> Verdict:
+    """What an answer other than a socket proves."""
+    return "unknown" if error.errno in _NO_ROOM else "shut"
 
 
 def _families() -> Iterator[tuple[int, int]]:

@@ -16,6 +16,8 @@ PROGRAM = str(Path(sys.executable).parent / "medgemma-tui")
 HOSTILE = {
     "LD_PRELOAD": "libc.so.6", "PYTHONPATH": "/nonexistent", "PYTHONSTARTUP": "/nonexistent", "SSH_AUTH_SOCK": "/x",
     "TEXTUAL_LOG": "/nonexistent/log", "https_proxy": "http://x", "HF_TOKEN": "secret", "AWS_KEY": "secret",
+    "CUDA_INJECTION64_PATH": "/nonexistent.so", "OMP_TOOL_LIBRARIES": "/nonexistent.so", "NCCL_NET_PLUGIN": "x",
+    "CUDA_ENABLE_COREDUMP_ON_EXCEPTION": "1", "CUDA_COREDUMP_FILE": "/nonexistent/core", "NCCL_DEBUG_FILE": "/x",
 }  # fmt: skip
 HARMLESS = {
     "PATH": os.environ["PATH"], "HOME": "/nonexistent", "LANG": "C.UTF-8", "TERM": "xterm", "NO_COLOR": "1",

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import socket
 import subprocess
 
 import pytest
 
-from medgemma_tui.privacy import hub, libraries_tried, names_tried
+from medgemma_tui.privacy import hub, libraries_tried, names_tried, sockets_tried
 
 FULL = """
 import httpx
@@ -46,8 +47,28 @@ def test_a_sealed_process_is_shut_by_every_probe(child):
     assert {found[name]["said"] for name in ("tcp", "udp", "raw", "io_uring", "ptrace", "http_client", "httpx")} == {
         "EPERM"
     }
+    calls = [found[name]["tried"] for name in sockets_tried_ids()]
+    assert len(set(calls)) == len(calls)  # each row says what it is
+    assert "port 53" in found["dns_packet"]["tried"]
     assert found["hub"]["said"] in ("EAI_AGAIN", "EPERM")
     assert found["hub"]["code"] in ("", "without_library")
+
+
+def sockets_tried_ids() -> list[str]:
+    return [kind.id for kind in sockets_tried._KINDS]
+
+
+@pytest.mark.parametrize("number", [errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOBUFS])
+def test_no_room_for_a_socket_is_no_proof_that_there_is_none(monkeypatch, number):
+    """Without a filter a process that has too many files open is told so, and not that it may not."""
+
+    def full(*_: object) -> None:
+        raise OSError(number, "no room")
+
+    monkeypatch.setattr(sockets_tried.socket, "socket", full)
+    monkeypatch.setattr(sockets_tried.socket, "socketpair", full)
+    assert {finding.verdict for finding in sockets_tried.try_all()} == {"unknown"}
+    assert sockets_tried._all_families().verdict == "unknown"
 
 
 def test_a_process_that_is_not_sealed_is_open(child):
@@ -128,6 +149,18 @@ def test_a_resolver_that_answers_over_a_unix_socket_is_a_way_out(monkeypatch, tm
     assert bus.verdict == "shut"
     lookup, daemon, _ = names_tried.try_all(sockets_open=True)
     assert (lookup.verdict, daemon.said) == ("open", "ECONNREFUSED")
+
+
+def test_a_resolver_that_is_busy_is_not_taken_for_none(monkeypatch, tmp_path):
+    """Its queue is full: a connection waits, and comes to nothing in time."""
+    monkeypatch.setattr(names_tried, "LIMIT_S", 0.05)
+    monkeypatch.setattr(names_tried, "_BUS", tmp_path / "bus")
+    with socket.socket(socket.AF_UNIX) as listener, socket.socket(socket.AF_UNIX) as first:
+        listener.bind(str(tmp_path / "bus"))
+        listener.listen(0)
+        first.connect(str(tmp_path / "bus"))
+        assert names_tried._bus().verdict == "unknown"
+        assert names_tried._daemon("resolver_nscd", str(tmp_path / "bus")).verdict == "unknown"
 
 
 def test_the_bus_is_a_way_out_where_a_resolver_is_on_it(monkeypatch, tmp_path):
