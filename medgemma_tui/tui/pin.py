@@ -30,12 +30,20 @@ def hashed(text: str) -> Pin:
     return Pin(salt, _scrypt(text, salt))
 
 
+def same(one: str, other: str) -> bool:
+    """Whether two texts are the same PIN."""
+    return hmac.compare_digest(_typed(one), _typed(other))
+
+
 def matches(pin: Pin, text: str) -> bool:
     """Whether this is the PIN. As slow as ``hashed``."""
     return hmac.compare_digest(_scrypt(text, pin.salt), pin.digest)
 
 
 def _scrypt(text: str, salt: bytes) -> bytes:
+    return hashlib.scrypt(_typed(text), salt=salt, n=2**14, r=8, p=1)
+
+
+def _typed(text: str) -> bytes:
     # the same keys give full-width digits where an input method is left in that mode
-    typed = unicodedata.normalize("NFKC", text).encode("utf-8", "surrogatepass")
-    return hashlib.scrypt(typed, salt=salt, n=2**14, r=8, p=1)
+    return unicodedata.normalize("NFKC", text).encode("utf-8", "surrogatepass")

@@ -268,7 +268,10 @@ async def test_setting_a_pin(answered):
         assert "1234" not in said(it)
         await it.press("enter", *"1235", "enter")
         await it.until(lambda: "not the same" in said(it))
-        await it.press(*"2468", "enter", *"2468", "enter")
+        await it.press(*"2468", "enter")
+        it.app.screen.post_message(events.Paste("２４６８"))  # as an input method left in full width gives it
+        await it.until(lambda: "4 characters" in said(it))
+        await it.press("enter")
         await it.until(lambda: it.app.screen is it.chat)
         assert pin.matches(it.app.locker.state.pin, "2468")
         assert any("The PIN is set" in each for each in it.remarks)

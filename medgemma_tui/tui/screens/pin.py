@@ -14,7 +14,7 @@ from textual.screen import ModalScreen
 from textual.widgets import Static
 
 from medgemma_tui.i18n import N_, _
-from medgemma_tui.tui.pin import LEAST, Pin, hashed
+from medgemma_tui.tui.pin import LEAST, Pin, hashed, same
 from medgemma_tui.tui.profile import Profile
 from medgemma_tui.tui.screens.dialogs import HELP
 from medgemma_tui.tui.widgets.pin_field import PinField
@@ -97,7 +97,7 @@ class SetPin(ModalScreen[PinChoice]):
         elif not first:
             self._first = text
             self._ask()
-        elif text != first:
+        elif not same(text, first):
             self._ask(_("These two were not the same. Type a new one."))
         else:
             self._busy = True
