@@ -91,10 +91,10 @@ def without_a_pin(*, stays: bool) -> str:
 
 
 def kept(at: datetime) -> str:
-    """The service has it."""
-    return _("The conversation is kept by the service until {time}. Log in again to take it back.").format(
-        time=f"{at:%H:%M}"
-    )
+    """The service has it, unless it was taken back meanwhile: nobody looks again, since a look is a record."""
+    return _(
+        "The conversation is kept by the service until {time}, or until you log in again and take it back."
+    ).format(time=f"{at:%H:%M}")
 
 
 def wiped() -> str:
