@@ -65,6 +65,9 @@ class Chat:
             work = self._answer(chat, peer, owner, account, out)
             stayed = await until_hangup(receive, out.beating(work) if chat.wait and chat.stream else work)
             outcome = "ok" if stayed or out.ended else "cancelled"  # a reply's end is told as a hang-up is
+        except asyncio.CancelledError:  # the server ends; a hang-up cancels the work only
+            outcome = "shutting_down"
+            raise
         except ApiError as error:
             outcome = error.type
             told = error.type if error.type in OUTCOMES else "error"  # another engine's word could be anything

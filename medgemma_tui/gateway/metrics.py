@@ -15,6 +15,7 @@ OUTCOMES = frozenset(
     {
         "ok", "cancelled", "error", "invalid_request_error", "forbidden", "too_large", "queue_full", "timeout",
         "starting", "loading", "worker_lost", "out_of_memory", "model_invalid", "failed", "audit_full",
+        "shutting_down",
     }
 )  # fmt: skip
 """The values of ``outcome``; any other error type of an engine counts as ``error``."""

@@ -137,6 +137,8 @@ async def _serve(settings: Settings, listener: Listener, access: roles.Access, *
         await asyncio.gather(running, ending, application.stop(lost=abandoned.is_set()), return_exceptions=True)
         server.should_exit = True
         await asyncio.gather(serving, announcing, watching, return_exceptions=True)
+        if answering := set(server.server_state.tasks):  # cancelled now; each has the end of its answer to record
+            await asyncio.wait(answering, timeout=_LAST_WORDS_S)
         await auditor.close(own_entry("stop", "ok"))
 
 

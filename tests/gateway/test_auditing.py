@@ -7,6 +7,7 @@ import concurrent.futures
 import json
 import os
 import shutil
+import signal
 import socket
 import time
 from types import SimpleNamespace
@@ -328,6 +329,30 @@ def test_the_next_gateway_tells_whether_the_policy_has_changed(tmp_path):
         store.append([Entry("policy", "changed", 1, "a screen")])
         store.close()
     assert outcomes == ["first", "same", "changed", "changed", "changed"]
+
+
+def test_answers_that_the_end_cuts_off_are_on_record_before_it(tmp_path):
+    """Another engine goes on: the gateway ends, one reply flowing and one that its client does not read."""
+    directory = short_directory()
+    engine = Engine(directory)
+    gateway = Running(engine_socket=engine.socket, audit_dir=tmp_path / "audit").ready()
+    try:
+        with (
+            gateway.stream("n=5000 pause=0.01", wait=True) as flowing,
+            gateway.stream("n=100000 big") as _unread,
+        ):
+            arriving = events(flowing)  # dropped, it would hang up
+            next(arriving)
+            wait_for(lambda: len(gateway.records("question")) == 2, what="both questions")
+            gateway.process.send_signal(signal.SIGTERM)
+            gateway.process.wait(timeout=15)
+        lines = (tmp_path / "audit" / "audit-000000000001.jsonl").read_text().splitlines()
+        ends = [(each["event"], each["outcome"], each["counters"].get("error")) for each in map(json.loads, lines[-3:])]
+        assert ends == [("answer", "failed", "shutting_down")] * 2 + [("stop", "ok", None)]
+    finally:
+        gateway.stop()
+        engine.stop()
+        shutil.rmtree(directory)
 
 
 async def test_the_client_reports_events(audited):
