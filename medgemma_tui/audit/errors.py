@@ -24,6 +24,9 @@ _CODES: Final[Mapping[int, AuditCode]] = {
 }
 
 
+WRITING: Final = "the audit log cannot be written"
+
+
 class AuditError(Exception):
     """The log cannot be used. ``code`` says why, ``path`` where; the message is one plain sentence in English."""
 
@@ -31,6 +34,11 @@ class AuditError(Exception):
         self.code: AuditCode = code
         self.path = path
         super().__init__(message)
+
+    @property
+    def sentence(self) -> str:
+        """That the log cannot be written, and why; the one once where the other says it too."""
+        return str(self) if str(self).startswith(WRITING) else f"{WRITING}: {self}"
 
 
 def for_os_error(error: OSError, path: Path, what: str) -> AuditError:

@@ -20,14 +20,13 @@ from typing import Final
 
 from medgemma_tui.audit import files, retention, tail
 from medgemma_tui.audit.anchor import Anchors
-from medgemma_tui.audit.errors import AuditError, for_os_error
+from medgemma_tui.audit.errors import WRITING, AuditError, for_os_error
 from medgemma_tui.audit.key import Key
 from medgemma_tui.audit.record import GENESIS, Counter, Entry, Event, write
 
 _LOCK_WAIT_S: Final = 5.0
 _KEPT_TORN_BYTES: Final = 64 * 1024
 _RECENT_RECORDS: Final = 64
-_WRITING: Final = "the audit log cannot be written"
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,12 +157,12 @@ class AuditLog:
                 files.make_directory(self._directory)
                 self._take_lock()
             except OSError as error:
-                raise for_os_error(error, self._directory, _WRITING) from None
+                raise for_os_error(error, self._directory, WRITING) from None
             try:
                 yield
             except OSError as error:
                 self._doubt = True
-                raise for_os_error(error, self._directory, _WRITING) from None
+                raise for_os_error(error, self._directory, WRITING) from None
             finally:
                 if self._lock is not None:
                     fcntl.flock(self._lock, fcntl.LOCK_UN)
@@ -179,7 +178,7 @@ class AuditLog:
                 fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
                 if time.monotonic() > end:
-                    raise AuditError("io_error", str(path), f"{_WRITING}: another process holds it") from None
+                    raise AuditError("io_error", str(path), f"{WRITING}: another process holds it") from None
                 time.sleep(0.002)
                 continue
             if files.same(self._lock, path):

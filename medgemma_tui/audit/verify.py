@@ -6,7 +6,7 @@ Reads line by line; what it keeps in memory are the anchors, what it found, and 
 from __future__ import annotations
 
 import contextlib
-from collections import deque
+from collections import OrderedDict
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -117,7 +117,7 @@ class _Check:
     """Of each record ``rotate``: the file before it, and how many bytes that had."""
     _questions: set[int] = field(default_factory=set)
     """Numbers of questions that no answer was found for yet."""
-    _by_session: dict[str, deque[int]] = field(default_factory=dict)
+    _by_session: dict[str, OrderedDict[int, None]] = field(default_factory=dict)
     _removed_to: int = 0
     _set_aside: int = 0
     _back: list[int] = field(default_factory=list)
@@ -198,7 +198,7 @@ class _Check:
         counters = record.counters
         if record.event == "question":
             self._questions.add(record.seq)
-            self._by_session.setdefault(record.session, deque()).append(record.seq)
+            self._by_session.setdefault(record.session, OrderedDict())[record.seq] = None
         elif record.event == "answer":
             self._answered(record)
         elif record.event == "rotate":
@@ -210,18 +210,14 @@ class _Check:
 
     def _answered(self, answer: Record) -> None:
         """Its question: the one that it names by number, else the oldest of its session."""
-        named = _whole(answer.counters.get("question"))
-        if named in self._questions:
-            self._questions.discard(named)
+        asked = self._by_session.get(answer.session)
+        if asked is None:
             return
-        asked = self._by_session.get(answer.session, deque())
-        while asked:
-            seq = asked.popleft()
-            if not asked:
-                del self._by_session[answer.session]
-            if seq in self._questions:
-                self._questions.discard(seq)
-                return
+        seq = _whole(answer.counters.get("question")) or next(iter(asked))
+        asked.pop(seq, None)
+        self._questions.discard(seq)
+        if not asked:
+            del self._by_session[answer.session]
 
     def _missing(self, sizes: dict[str, int]) -> None:
         """Findings for the numbers that are not there, but for those that the retention removed."""

@@ -34,7 +34,7 @@ class Account:
     def __init__(self, auditor: Auditor, peer: Peer, owner: str, chat: ChatRequest) -> None:
         self._auditor = auditor
         self._peer, self._owner, self._chat = peer, owner, chat
-        self._written: asyncio.Future[None] | None = None
+        self._written: asyncio.Future[int] | None = None
         self._asked_at = time.monotonic()
         self._began = time.monotonic()
         self._first_s: float | None = None
@@ -101,6 +101,7 @@ class Account:
             self._auditor.later(Entry("dropped", "slow_reader", peer.uid, peer.name), self._owner)
         words = {"ok": "finished", "cancelled": "stopped", "dropped": "dropped"}
         counters: dict[str, int | float | str] = {
+            "question": self._written.result(),
             "seconds": round(time.monotonic() - self._asked_at, 3),
             "characters": self._characters,
             "sections": self._asked - len(self._missing),

@@ -46,7 +46,7 @@ class AuditFull(ApiError):
 
     def __init__(self, problem: AuditError) -> None:
         super().__init__(
-            503, "audit_full", f"the audit log cannot be written: {problem}", code=problem.code,
+            503, "audit_full", problem.sentence, code=problem.code,
             params={"path": problem.path}, retry_after_s=max(1, round(RETRY_S)),
         )  # fmt: skip
 
@@ -95,7 +95,7 @@ class _Due:
     entry: Entry
     owner: str
     came_at: float
-    written: asyncio.Future[None] | None = None
+    written: asyncio.Future[int] | None = None
 
 
 class Auditor:
@@ -137,9 +137,9 @@ class Auditor:
         """
         await asyncio.shield(self.submit(entry, owner))
 
-    def submit(self, entry: Entry, owner: str = "") -> asyncio.Future[None]:
-        """``record`` as a future: shield it, for it is the writer's to end."""
-        written: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+    def submit(self, entry: Entry, owner: str = "") -> asyncio.Future[int]:
+        """``record`` as a future of the record's number: shield it, for it is the writer's to end."""
+        written: asyncio.Future[int] = asyncio.get_running_loop().create_future()
         written.add_done_callback(lambda done: done.cancelled() or done.exception())  # told, if anybody waits
         if self._problem is not None:
             written.set_exception(AuditFull(self._problem))
@@ -248,9 +248,9 @@ class Auditor:
         self._head = await self._call(lambda: self._store.append(entries))
         self._records += len(entries)
         del self._due[: len(batch)]
-        for due in batch:
+        for seq, due in enumerate(batch, self._head.seq - len(entries) + 1):  # what the log adds comes before
             if due.written is not None and not due.written.done():
-                due.written.set_result(None)
+                due.written.set_result(seq)
         if self._problem is not None:
             log.warning("the audit log can be written again")
             self._problem, self._overflown = None, 0
@@ -282,7 +282,7 @@ class Auditor:
         if self._problem is None:
             self._failed_at = self._clock()
         if self._problem is None or self._problem.code != problem.code:
-            log.error("the audit log cannot be written (%s): %s", problem.code, problem)
+            log.error("%s (%s)", problem.sentence, problem.code)
         self._failures += 1
         self._problem = problem
         self._opening.fire()

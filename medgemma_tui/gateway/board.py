@@ -57,7 +57,7 @@ class Board:
         if self._unwritable is not None and self._health.status == "ok":
             problem = self._unwritable
             held = {
-                "status": "not_ready", "reason": "audit_full", "detail": f"{_SENTENCES['audit_full']}: {problem}",
+                "status": "not_ready", "reason": "audit_full", "detail": problem.sentence,
                 "code": problem.code, "params": {"path": problem.path},
             }  # fmt: skip
             return self._health.model_copy(update=held)

@@ -9,6 +9,7 @@ import itertools
 import os
 import pwd
 import re
+import secrets
 import socket
 import struct
 from collections.abc import Callable
@@ -21,6 +22,8 @@ _GROUPS_BYTES = 1024  # the most that Python's getsockopt takes: 256 groups
 _KEY = re.compile(r"[A-Za-z0-9._-]{1,64}")
 
 _connections = itertools.count(1)
+_LIFE = secrets.token_hex(4)
+"""Of this process: the next one's first connection is another conversation than ours."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +54,7 @@ class Peer:
         different ones must not become one.
         """
         if not session:
-            return f"{self.uid}:c.{self.connection}"
+            return f"{self.uid}:c.{_LIFE}.{self.connection}"
         if _KEY.fullmatch(session):
             return f"{self.uid}:s.{session}"
         return f"{self.uid}:h.{hashlib.sha256(session.encode('utf-8', 'surrogatepass')).hexdigest()[:32]}"

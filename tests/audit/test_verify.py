@@ -319,6 +319,9 @@ def test_questions_without_an_answer_are_no_fault(site):
     assert verdict.whole
     (note,) = [each for each in verdict.notes if each.kind == "unanswered"]
     assert (note.count, note.seq) == (2, 1)
+    log.append([Entry("answer", "stop", 1, "li", "a", counters={"question": 2})])  # which has one: it is not 1's
+    (note,) = [each for each in site.verdict().notes if each.kind == "unanswered"]
+    assert (note.count, note.seq) == (2, 1)
 
 
 def test_how_many_records_could_be_taken_off_unseen(site, entry):

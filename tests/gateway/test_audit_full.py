@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import json
 import shutil
 import threading
@@ -12,7 +13,7 @@ from types import SimpleNamespace
 import pytest
 from gateway_running import Engine, Running, events, short_directory, wait_for
 
-from medgemma_tui.audit.errors import AuditError
+from medgemma_tui.audit.errors import WRITING, AuditError, for_os_error
 from medgemma_tui.audit.places import beside
 from medgemma_tui.audit.record import Entry
 from medgemma_tui.audit.verify import verify
@@ -166,11 +167,12 @@ async def until(condition):
 
 
 async def test_who_waits_is_refused_and_what_ends_is_kept_in_order(fragile):
-    fragile.store.problem = AuditError("disk_full", "/log", "no space")
+    fragile.store.problem = for_os_error(OSError(errno.ENOSPC, "no space"), Path("/log"), WRITING)
     fragile.auditor.later(ANSWER, "1:c.1")
     with pytest.raises(AuditFull) as refused:
         await fragile.auditor.record(QUESTION)
     assert (refused.value.status, refused.value.code) == (503, "disk_full")
+    assert refused.value.message == "the audit log cannot be written: no space"
     assert not fragile.board.ready
     assert fragile.board.refusal().code == "disk_full"
     with pytest.raises(AuditFull):  # at once now

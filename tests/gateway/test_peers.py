@@ -11,6 +11,7 @@ import sys
 import pytest
 from gateway_running import Engine, Running, short_directory
 
+from medgemma_tui.gateway import peers
 from medgemma_tui.gateway.peers import Peer
 from medgemma_tui.gateway.roles import EVERY_ROLE, Group, Policy, Role
 
@@ -117,7 +118,7 @@ def test_the_policy():
 
 def test_owners():
     assert peer(5).owner("a-b_c.1") == "5:s.a-b_c.1"
-    assert peer(5).owner(None) == peer(5).owner("") == "5:c.7"
+    assert peer(5).owner(None) == peer(5).owner("") == f"5:c.{peers._LIFE}.7"
     odd = [peer(5).owner(name) for name in ("::", "ab:", "ab", "x\r\nX-Evil: 1", "y" * 64, "y" * 65, "y" * 66, "c.7")]
     assert len(set(odd)) == len(odd)  # nothing is dropped from a name: two must not become one
     assert all(re.fullmatch(r"5:[sh]\.[A-Za-z0-9._-]{1,64}", owner) for owner in odd)
