@@ -27,6 +27,8 @@ class AuditStore:
         self._settings = settings
         self._where = where
         self._log: AuditLog | None = None
+        self._key: key.Key | None = None
+        self._key_file = Path()
 
     def open(self) -> Opened:
         """Open it; the first records are the gateway's start and its policy, compared with the last one's."""
@@ -35,7 +37,8 @@ class AuditStore:
         except SettingsError as error:
             raise AuditError("no_directory", "", str(error)) from None
         self._log = places.open_log(self._settings, found)
-        loaded = key.load(found.key)
+        self._key_file = found.key
+        self._key = loaded = key.load(found.key)
         counters, text = policy(self._settings)
         digest, last = loaded.digest(text), _last_policy(found.directory)
         outcome = "first" if not last else "same" if last == digest else "changed"
@@ -43,8 +46,14 @@ class AuditStore:
         return Opened(loaded, [own_entry("start", "ok"), told])
 
     def append(self, entries: Sequence[Entry]) -> Head:
-        """Write these, in order; they are on the disk when this returns."""
+        """Write these, in order; they are on the disk when this returns.
+
+        The key's file is looked at each time: records under a key that is nowhere could never be checked.
+        """
         assert self._log is not None
+        assert self._key is not None
+        if key.load(self._key_file).id != self._key.id:
+            raise AuditError("wrong_key", str(self._key_file), "another key has taken the place of the log's own")
         return self._log.append(entries)
 
     def tick(self) -> None:

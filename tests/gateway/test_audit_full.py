@@ -117,6 +117,11 @@ def test_a_gateway_with_the_wrong_key_takes_no_question_until_it_has_the_right_o
         outcomes = [(record["event"], record["outcome"]) for record in gateway.records()[2:]]
         assert outcomes[:2] == [("start", "ok"), ("policy", "changed")]
         assert ("health", "audit_writable") in outcomes
+        key.unlink()  # under a running gateway: what it wrote now nobody could check
+        assert gateway.ask("n=1").json()["error"]["code"] == "no_key"
+        key.write_bytes(right)
+        key.chmod(0o400)
+        assert gateway.ask("n=1", wait=True).status_code == 200
     finally:
         gateway.stop()
         engine.stop()
