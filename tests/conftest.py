@@ -18,6 +18,10 @@ from hypothesis import settings
 settings.register_profile("tests", settings.default, deadline=None)
 settings.load_profile("tests")
 
+# The size of the terminal that the tests are started from (readline sets it) is not that of the programs they start.
+for _name in ("COLUMNS", "LINES"):
+    os.environ.pop(_name, None)
+
 # Read when torch is imported. Where something else runs, two threads need twice one thread's CPU time, or far more.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
