@@ -90,9 +90,14 @@ class Running:
         return self
 
     def ready(self, timeout_s: float = 120.0) -> Running:
-        """Wait until the model answers."""
+        """Wait until the model answers and the audit log is open."""
         self.listening()
-        wait_for(lambda: self.http.get("/health").status_code == 200, timeout_s, 0.05, "a ready model")
+
+        def is_ready() -> bool:
+            reply = self.http.get("/health")
+            return reply.status_code == 200 and "audit" in reply.json()
+
+        wait_for(is_ready, timeout_s, 0.05, "a ready model")
         return self
 
     def health(self) -> dict:
