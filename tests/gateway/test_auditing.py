@@ -38,6 +38,7 @@ def audited():
     log = directory / "log.d" / "audit"
     gateway = Running(engine_socket=engine.socket, patch=SOON, audit_dir=log, queue_per_user=64, queue_limit=64).ready()
     try:
+        wait_for(beside(log).key.exists, what="the key")  # the log is opened beside the engine's first look
         yield SimpleNamespace(
             engine=engine, gateway=gateway, log=log, key=key.load(beside(log).key), tally=directory / "tally"
         )
