@@ -87,9 +87,15 @@ async def test_stop_keeps_what_was_written_and_again_asks_again(screen, gateway)
         it.chat.set_draft(corpus.GFR_QUESTION)
         await it.press("enter")
         turn = await it.until(lambda: it.last)
-        await it.until(lambda: turn.answer or turn.reasoning)
-        await it.press("escape")
-        assert not turn.live
+        for _ in range(8):
+            await it.until(lambda: turn.answer or turn.reasoning)  # noqa: B023
+            await it.press("escape")
+            assert not turn.live
+            if turn.finish_reason == "cancelled":
+                break
+            await it.press("ctrl+r")  # on a busy machine the demo model was done before the key came
+            before = turn
+            turn = await it.until(lambda: it.last if it.last is not before else None)  # noqa: B023
         assert turn.finish_reason == "cancelled"
         kept = turn.reasoning + turn.answer
         assert kept
