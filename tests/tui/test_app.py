@@ -7,6 +7,7 @@ from textual import events
 
 from medgemma_tui.demo import corpus
 from medgemma_tui.i18n import _
+from medgemma_tui.tui.screens.dialogs import Reader
 
 pytestmark = pytest.mark.engine
 
@@ -249,3 +250,11 @@ async def test_small_and_simple_terminals_are_usable(screen, gateway, size, term
         await it.until(lambda: any(end in it.text().replace("\n", "") for end in ends), what=last_words)
         if term == "vt100":
             assert it.text().isascii() or not set(it.text()) & set("─│╭╮╰╯█▌░▸▾…")
+
+
+async def test_a_text_that_changes_while_its_window_opens_is_the_one_that_is_shown(answered):
+    async with answered() as it:
+        window = Reader("System", "first figures")
+        it.app.push_screen(window)
+        window.show("second figures")
+        await it.until(lambda: "second figures" in it.text())

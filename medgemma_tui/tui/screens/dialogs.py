@@ -83,7 +83,8 @@ class Reader(ModalScreen[None]):
         text = clean(text)
         if text != self._text:
             self._text = text
-            self.query_one("#text", Static).update(text)
+            for shown in self.query("#text").results(Static):  # none while it opens or closes
+                shown.update(text)
 
 
 class RawText(ModalScreen[None]):
