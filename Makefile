@@ -14,8 +14,9 @@ demo: $(READY)  ## open the screen on the demo model (plain mode where no termin
 		echo '糖尿病肾病的GFR分期标准是什么？' | $(BIN)/medgemma-tui --demo --plain --lang zh; \
 	fi
 
-# JOBS is the number of test processes: one a core, four at most (tests/conftest.py). JOBS=0 runs all in pytest's own.
+# JOBS is the number of test processes: auto is told in tests/conftest.py, 0 is pytest's own alone (for a debugger).
 test: $(READY) check  ## style, types, import contracts, catalogues, then every test
+	$(BIN)/python -m compileall -q medgemma_tui  # hundreds of starts, and some of those programs write no byte code
 	$(BIN)/pytest -n $(JOBS) --dist worksteal
 
 check: $(READY)

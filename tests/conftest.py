@@ -28,9 +28,10 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_auto_num_workers() -> int:
-    """What ``-n auto`` means: a test process a core, four at most, for each may start a demo model; one core: none."""
+    """What ``-n auto`` means: one test process more than cores, for many tests wait for a while; four at most, for each
+    may start a demo model. With one core all tests run in pytest's own process."""
     cores = len(os.sched_getaffinity(0))
-    return min(cores, 4) if cores > 1 else 0
+    return min(cores + 1, 4) if cores > 1 else 0
 
 
 # --- no test writes an audit log into the home of whoever runs it -----------------------------------------

@@ -87,18 +87,23 @@ class Bench:
     run: Callable[..., Replies] = staticmethod(run)  # noqa: RUF009
     follow: Callable[..., Replies] = staticmethod(follow)  # noqa: RUF009
     replies: type[Replies] = Replies
+    generated: dict[tuple[tuple[int, ...], int], list[int]] = field(default_factory=dict)
 
     def generate(self, prompt: Sequence[int], count: int) -> list[int]:
         """What transformers' greedy ``generate`` adds to the prompt, with its own DynamicCache."""
         import torch
 
+        known = (tuple(prompt), count)
+        if known in self.generated:
+            return list(self.generated[known])
         out = self.model.generate(
             torch.tensor([list(prompt)]),
             attention_mask=torch.ones(1, len(prompt), dtype=torch.long),
             max_new_tokens=count,
             do_sample=False,
         )
-        return out[0, len(prompt) :].tolist()
+        self.generated[known] = out[0, len(prompt) :].tolist()
+        return list(self.generated[known])
 
     def argmax(self, sequence: Sequence[int]) -> list[int]:
         """The most likely next token after every prefix of ``sequence``, from one plain forward pass."""
@@ -106,6 +111,13 @@ class Bench:
 
         with torch.inference_mode():
             return self.model(torch.tensor([list(sequence)])).logits[0].argmax(-1).tolist()
+
+    def check(self, told: Sequence[int], prompt: Sequence[int], count: int) -> None:
+        """``told`` is what ``generate`` adds to the prompt. That is waited for only where the model, reading all at
+        once without a cache, does not say the same, token by token."""
+        said = list(told)
+        if len(said) != count or self.argmax([*prompt, *said])[len(prompt) - 1 : -1] != said:
+            assert said == self.generate(prompt, count)
 
     def decoder(self, **options):
         from medgemma_tui.worker.decoder import Decoder
