@@ -132,6 +132,14 @@ class Settings(BaseSettings):
     """Days that records are kept at least; older files are removed."""
     audit_max_bytes: Annotated[int, Field(ge=64 * 1024)] = 16 * 1024 * 1024
     """Size at which a new file of the log is begun."""
+    health_dir: Path | None = None
+    """Directory of health reports, the speed baseline and the model's hashes. None: ``health`` in the service manager's
+    state directory (STATE_DIRECTORY), else in the user's."""
+    golden_file: Path | None = None
+    """The site's own golden questions, in place of the built-in ones (see README)."""
+    when_unfit: Literal["answer", "refuse"] = "answer"
+    """What becomes of questions while the last health run found the box not fit: answered under a banner that says so,
+    or refused. Where the site's file sets it, it can only be made stricter."""
     telemetry_interval_s: Annotated[float, Field(ge=0.2, le=60)] = 1.0
     """Seconds between two samples of the GPU and the host."""
     session_ttl_s: Annotated[float, Field(gt=0)] = 1800.0
@@ -163,7 +171,9 @@ class Settings(BaseSettings):
 
 
 _STRICTER = ("warn", "mask", "block")  # each stricter than the one before
+_UNFIT = ("answer", "refuse")
 _SITE_STRICTER: dict[str, Callable[..., Any]] = {
+    "when_unfit": lambda *policies: max(policies, key=_UNFIT.index),
     "identifiers": lambda *policies: max(policies, key=_STRICTER.index),
     "lock_after_s": min,
     "wipe_after_s": min,
@@ -172,7 +182,7 @@ _SITE_STRICTER: dict[str, Callable[..., Any]] = {
 _SITE_ALONE = (
     "clinical_dir",  # its lists hold the labels that the guard looks for
     "audit_dir", "audit_key", "audit_retention_days", "audit_max_bytes",
-    "users_group", "ops_group", "auditors_group",
+    "users_group", "ops_group", "auditors_group", "health_dir", "golden_file",
 )  # fmt: skip
 """What nobody else sets where there is a site's file."""
 

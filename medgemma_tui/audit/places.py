@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from medgemma_tui import state_dirs
 from medgemma_tui.audit import files, key
 from medgemma_tui.audit.anchor import JOURNAL, Anchors
 from medgemma_tui.audit.errors import AuditError, for_os_error
@@ -31,8 +32,8 @@ def of(settings: Settings, environ: Mapping[str, str] = os.environ) -> Places:
     """The places by the settings; else the service manager's directories; else the user's state directory; else the
     run directory. Raises SettingsError where that cannot be made.
     """
-    logs, state = _first(environ, "LOGS_DIRECTORY"), _first(environ, "STATE_DIRECTORY")
-    own = _user_state(environ)
+    logs, state = state_dirs.named(environ, "LOGS_DIRECTORY"), state_dirs.named(environ, "STATE_DIRECTORY")
+    own = state_dirs.of_user(environ)
     base = logs or own
     directory = settings.audit_dir or (base if base is not None else run_dir()) / "audit"
     beside = state or directory.parent
@@ -87,20 +88,3 @@ def _ready_key(places: Places) -> key.Key:
         )
         raise AuditError("no_key", str(places.key), message)
     return key.create(places.key)
-
-
-def _first(environ: Mapping[str, str], name: str) -> Path | None:
-    """The first of the directories that the service manager names, None where it names none."""
-    value = environ.get(name, "").split(":")[0]
-    return Path(value) if value.startswith("/") else None
-
-
-def _user_state(environ: Mapping[str, str]) -> Path | None:
-    """``medgemma`` in the user's state directory; None where there is no home that can be written in."""
-    named = environ.get("XDG_STATE_HOME", "")
-    base = Path(named) if named.startswith("/") else Path(os.path.expanduser("~/.local/state"))  # noqa: PTH111
-    there = next((each for each in (base, *base.parents) if os.path.lexists(each)), Path("/"))
-    home = Path(os.path.expanduser("~"))  # noqa: PTH111 - Path's may raise
-    if (not named and not os.path.isdir(home)) or not os.access(there, os.W_OK | os.X_OK):  # noqa: PTH112
-        return None
-    return base / "medgemma"

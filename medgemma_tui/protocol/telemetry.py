@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Literal
 
 from medgemma_tui.protocol.base import Reply
+from medgemma_tui.protocol.fitness import Fitness
 from medgemma_tui.protocol.privacy import ProcessSeal
 
 NvmlErrorCode = Literal[
@@ -134,6 +135,8 @@ class ServiceSample(Reply):
     worker_rss: int | None = None
     tokens_per_second: float | None = None
     ready: bool | None = None
+    fitness: Fitness | None = None
+    """The last health run's verdict; None: none is known."""
 
 
 class Telemetry(Reply):

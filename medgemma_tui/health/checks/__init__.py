@@ -1,0 +1,1 @@
+"""The checks, one file each. Each has a ``CHECK`` (or ``CHECKS``), which ``health.registry`` lists."""

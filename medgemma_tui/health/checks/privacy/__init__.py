@@ -1,0 +1,7 @@
+"""Checks of the group ``privacy``, one file each, in the order of a report."""
+
+from __future__ import annotations
+
+from medgemma_tui.health.check import Check
+
+CHECKS: tuple[Check, ...] = ()

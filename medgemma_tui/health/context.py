@@ -1,0 +1,128 @@
+"""What the checks of one run share: settings, the gateway's answers, one reading of the cards. Safe on any thread."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Generic, TypeVar
+
+from medgemma_tui import demo, model_dir
+from medgemma_tui.client import Client, ServiceError
+from medgemma_tui.health.store import Store
+from medgemma_tui.model_dir import ModelDir
+from medgemma_tui.protocol import ErrorInfo, Health, Phase, PrivacyReport, Telemetry
+from medgemma_tui.settings import Settings
+from medgemma_tui.telemetry.gpu import GpuReader, GpuReading
+
+_T = TypeVar("_T")
+Told = Callable[[str, float | None], None]
+"""Called with a check's id and the percent of it that is done, None where that is not known."""
+
+
+class Once(Generic[_T]):
+    """A value that is made when first asked for. Who asks meanwhile waits for it; what was raised is raised again."""
+
+    def __init__(self, make: Callable[[], _T]) -> None:
+        self._make = make
+        self._lock = threading.Lock()
+        self._value: _T | None = None
+        self._error: Exception | None = None
+        self._made = False
+
+    def __call__(self) -> _T:
+        """The value. Raises what making it raised."""
+        with self._lock:
+            if not self._made:
+                try:
+                    self._value = self._make()
+                except Exception as error:
+                    self._error = error
+                self._made = True
+        if self._error is not None:
+            raise self._error
+        return self._value  # type: ignore[return-value]
+
+
+class Context:
+    """One run's surroundings.
+
+    ``socket``: the gateway's, None where there is none to ask (preflight). ``full``: hash every byte of the model.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        store: Store,
+        *,
+        phase: Phase,
+        socket: Path | None = None,
+        full: bool = False,
+        told: Told = lambda _id, _percent: None,
+    ) -> None:
+        self.settings = settings
+        self.store = store
+        self.phase: Phase = phase
+        self.socket = socket
+        self.full = full
+        self.started = time.time()
+        self.told = told
+        self.gpu: Once[GpuReading] = Once(self._read_gpu)
+        """Every card, read once a run. NVML may hang in the driver: then every check that asks is UNKNOWN."""
+        self.health: Once[Health] = Once(lambda: self.call(lambda client: client.health()))
+        """The gateway's health. Raises ServiceError."""
+        self.telemetry: Once[Telemetry] = Once(lambda: self.call(_one_sample))
+        """One sample of the gateway's telemetry. Raises ServiceError."""
+        self.privacy: Once[PrivacyReport] = Once(lambda: self.call(lambda client: client.privacy()))
+        """What gateway and worker could prove shut. Takes seconds. Raises ServiceError."""
+        self.model: Once[ModelDir] = Once(lambda: model_dir.inspect(self.model_directory))
+        """The model's directory by its headers. Raises ModelDirError."""
+
+    @property
+    def installed(self) -> bool:
+        """True where a model of the site's own is to be served: what is a warning for the demo is critical here."""
+        return not self.settings.uses_demo
+
+    @property
+    def model_directory(self) -> Path:
+        """The directory of the model that the settings ask for."""
+        if self.settings.uses_demo or self.settings.model is None:
+            return demo.model_dir()
+        return self.settings.model
+
+    def call(self, ask: Callable[[Client], Awaitable[_T]]) -> _T:
+        """Ask the gateway on the calling thread; blocks. Raises ServiceError, ``unreachable`` without a socket."""
+        socket = self.socket
+        if socket is None:
+            raise ServiceError(0, ErrorInfo(type="unreachable", message="no gateway is running"))
+
+        async def asked() -> _T:
+            async with Client(socket) as client:
+                return await ask(client)
+
+        return asyncio.run(asked())
+
+    def _read_gpu(self) -> GpuReading:
+        worker = None
+        if self.socket is not None:
+            try:
+                worker = self.health().worker_pid
+            except ServiceError:
+                worker = None
+        reader = GpuReader()
+        try:
+            return reader.read(worker)
+        finally:
+            reader.close()
+
+
+async def _one_sample(client: Client) -> Telemetry:
+    stream = client.telemetry()
+    try:
+        async for sample in stream:
+            return sample
+    finally:
+        await stream.aclose()
+    raise ServiceError(0, ErrorInfo(type="interrupted", message="the telemetry ended without a sample"))

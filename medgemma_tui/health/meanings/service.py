@@ -1,0 +1,12 @@
+"""Outcomes of the checks of the group ``service``."""
+
+from __future__ import annotations
+
+from medgemma_tui.health.meanings.meaning import Meaning, Words
+from medgemma_tui.i18n import N_
+
+GROUP = "service"
+TITLE = N_("Service")
+TITLES: dict[str, str] = {}
+MEANINGS: dict[str, dict[str, Meaning]] = {}
+ITEMS: dict[str, Words] = {}
