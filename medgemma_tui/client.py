@@ -27,6 +27,9 @@ from medgemma_tui.protocol import (
     ErrorInfo,
     EventBody,
     Health,
+    HealthProgress,
+    HealthRecord,
+    HealthReport,
     ModelCard,
     ModelList,
     PrivacyReport,
@@ -56,16 +59,23 @@ class ServiceError(Exception):
 
 
 class Client:
-    """Calls on one gateway socket. Use as an async context manager, or call ``close``."""
+    """Calls on one gateway socket. Use as an async context manager, or call ``close``.
 
-    def __init__(self, socket: Path) -> None:
+    ``health``: the calls are a health run's, whose questions the service's own user may ask also while the box is not
+    fit and ``when_unfit`` refuses all others.
+    """
+
+    def __init__(self, socket: Path, *, health: bool = False) -> None:
         self.socket = socket
+        # One conversation's prefix cache is found again by this, whichever connection a call takes.
+        headers = {"X-Medgemma-Session": secrets.token_hex(8)}
+        if health:
+            headers["X-Medgemma-Health"] = "1"
         self._http = httpx.AsyncClient(
             transport=httpx.AsyncHTTPTransport(uds=str(socket)),
             base_url="http://gateway",
             timeout=httpx.Timeout(30.0, connect=5.0),
-            # One conversation's prefix cache is found again by this, whichever connection a call takes.
-            headers={"X-Medgemma-Session": secrets.token_hex(8)},
+            headers=headers,
             trust_env=False,
         )
 
@@ -146,6 +156,39 @@ class Client:
         async with _mapped(self.socket):
             response = await self._http.get("/v1/privacy", timeout=_PRIVACY_S)
         return _checked(PrivacyReport, response)
+
+    async def health_record(self) -> HealthRecord:
+        """The last whole health run, those before it, and whether one is going on: for ops. Raises ServiceError."""
+        return await self._get("/v1/health/report", HealthRecord)
+
+    async def run_health(self, full: bool = False) -> AsyncGenerator[HealthProgress]:
+        """Have the gateway run the health checks: for ops. Each result as it arrives; the last event has the report.
+
+        ``full``: hash every byte of the model. Leaving the loop does not end the run. Raises ServiceError: 409
+        ``health_running`` while a run is going on, ``health_failed`` (``code`` says how) where it ended without a
+        report, also after it has begun.
+        """
+        timeout = httpx.Timeout(None, connect=5.0, read=SILENCE_S)
+        params = {"full": "1"} if full else {}
+        async with (
+            _mapped(self.socket),
+            httpx_sse.aconnect_sse(self._http, "POST", "/v1/health/run", params=params, timeout=timeout) as source,
+        ):
+            await _raise_for_status(source.response)
+            async for event in source.aiter_sse():
+                if event.event == "error":
+                    raise ServiceError(source.response.status_code, _parse(ErrorBody, event.data).error)
+                progress = _parse(HealthProgress, event.data)
+                yield progress
+                if progress.report is not None:
+                    return
+            raise ServiceError(0, ErrorInfo(type="interrupted", message="the run's stream ended without its report"))
+
+    async def report_health(self, report: HealthReport) -> None:
+        """Tell the gateway what a run found: for the gateway's own user. Raises ServiceError."""
+        async with _mapped(self.socket):
+            response = await self._http.post("/v1/health/report", content=_body(report), headers=_JSON)
+        await _raise_for_status(response)
 
     async def audit_verdict(self) -> AuditVerdict:
         """The service's audit log, checked by the service: for auditors. Raises ServiceError."""

@@ -99,7 +99,7 @@ class Context:
             raise ServiceError(0, ErrorInfo(type="unreachable", message="no gateway is running"))
 
         async def asked() -> _T:
-            async with Client(socket) as client:
+            async with Client(socket, health=True) as client:
                 return await ask(client)
 
         return asyncio.run(asked())
