@@ -27,10 +27,11 @@ from medgemma_tui.tui import messages, profile, statements, themes
 from medgemma_tui.tui.controller import Controller
 from medgemma_tui.tui.driver import SafeDriver
 from medgemma_tui.tui.errands import Errands
-from medgemma_tui.tui.link import ExistingGateway, Gateway, Link, Service, connect
+from medgemma_tui.tui.link import Link
 from medgemma_tui.tui.lockable import LockableApp
 from medgemma_tui.tui.locker import Locker
 from medgemma_tui.tui.screens.chat import ChatScreen
+from medgemma_tui.tui.service import ExistingGateway, Gateway, Service, connect
 from medgemma_tui.tui.taking_back import TakingBack
 from medgemma_tui.tui.widgets.composer import Composer
 

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 
 from medgemma_tui.protocol import ErrorInfo, EventBody, SessionBody
 from medgemma_tui.tui import messages
-from medgemma_tui.tui.link import Link, Service
+from medgemma_tui.tui.link import Link
+from medgemma_tui.tui.service import Service
 
 
 @dataclass(frozen=True, slots=True)

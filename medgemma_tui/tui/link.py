@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import Callable, Coroutine
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from textual.message import Message
 
@@ -17,21 +17,10 @@ from medgemma_tui.exits import ExitCode
 from medgemma_tui.launch import STARTING_GRACE_S
 from medgemma_tui.privacy.open_sockets import own_inet_sockets
 from medgemma_tui.privacy.watch import Watch
-from medgemma_tui.protocol import (
-    ChatChunk,
-    ChatRequest,
-    ErrorInfo,
-    EventBody,
-    Health,
-    ModelCard,
-    SessionBody,
-    SessionReply,
-    Telemetry,
-    TokenizeReply,
-    TokenizeRequest,
-)
+from medgemma_tui.protocol import ChatRequest, ErrorInfo, TokenizeRequest
 from medgemma_tui.tui import messages
 from medgemma_tui.tui.reply_batch import ReplyBatch
+from medgemma_tui.tui.service import ExistingGateway, Gateway, Service, connect
 
 if TYPE_CHECKING:
     from medgemma_tui.tui.reading import Reading
@@ -45,61 +34,6 @@ FETCH_WITHIN_S = 60.0
 SILENT_AFTER_S = 30.0
 RESTARTS = 3
 LAST_WORDS_S = 1.0
-
-
-class Service(Protocol):
-    """What the screen needs of ``client.Client``."""
-
-    async def health(self) -> Health: ...
-    async def model(self) -> ModelCard | None: ...
-    async def tokenize(self, request: TokenizeRequest) -> TokenizeReply: ...
-    def stream(self, request: ChatRequest) -> AsyncIterator[ChatChunk]: ...
-    def telemetry(self) -> AsyncIterator[Telemetry]: ...
-    async def note(self, event: EventBody) -> None: ...
-    async def park(self, body: SessionBody) -> None: ...
-    async def parked(self) -> SessionReply | None: ...
-    async def drop(self, id: str) -> bool: ...
-    async def forget(self) -> None: ...
-    async def leave(self) -> None: ...
-    async def close(self) -> None: ...
-
-
-class Gateway(Protocol):
-    """Where the gateway is: ``launch.PrivateGateway``, or one that is already there."""
-
-    def start(self) -> Path: ...
-    def exit_code(self) -> int | None: ...
-    def last_error(self) -> str: ...
-    def stop(self) -> None: ...
-
-
-class ExistingGateway:
-    """A gateway that somebody else runs."""
-
-    def __init__(self, socket: Path) -> None:
-        self._socket = socket
-
-    def start(self) -> Path:
-        """The socket's path."""
-        return self._socket
-
-    def exit_code(self) -> int | None:
-        """Not ours to know."""
-        return None
-
-    def last_error(self) -> str:
-        """Not ours to read."""
-        return ""
-
-    def stop(self) -> None:
-        """Not ours to stop."""
-
-
-def connect(socket: Path) -> Service:
-    """The real client. Imported here, so that the first frame does not wait for httpx."""
-    from medgemma_tui.client import Client
-
-    return Client(socket)
 
 
 class Link:

@@ -10,7 +10,7 @@ from medgemma_tui.privacy.seal import seal
 from medgemma_tui.settings import Settings, SettingsError
 from medgemma_tui.tui import keymap, profile
 from medgemma_tui.tui.commands import Screen
-from medgemma_tui.tui.link import ExistingGateway, Gateway
+from medgemma_tui.tui.service import ExistingGateway, Gateway
 
 
 def run(settings: Settings) -> int:

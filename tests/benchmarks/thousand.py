@@ -27,7 +27,7 @@ def main() -> None:
     from medgemma_tui.tui import profile
     from medgemma_tui.tui.commands import Screen
     from medgemma_tui.tui.conversation import Turn
-    from medgemma_tui.tui.link import ExistingGateway
+    from medgemma_tui.tui.service import ExistingGateway
 
     class Full(Screen):
         async def on_mount(self) -> None:

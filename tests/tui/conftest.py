@@ -25,8 +25,8 @@ os.environ.update(_plugin)  # the snapshot plugin's own, which the program would
 
 from medgemma_tui.tui import link, profile  # noqa: E402
 from medgemma_tui.tui.commands import Screen  # noqa: E402
-from medgemma_tui.tui.link import ExistingGateway  # noqa: E402
 from medgemma_tui.tui.screens.guard import DEAF_S, Guard  # noqa: E402
+from medgemma_tui.tui.service import ExistingGateway  # noqa: E402
 
 
 @pytest.fixture(autouse=True)
