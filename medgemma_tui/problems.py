@@ -13,7 +13,7 @@ from medgemma_tui.i18n import N_, _, language
 from medgemma_tui.protocol import ErrorInfo, Health, Progress
 from medgemma_tui.safetext import clean_line
 
-_MODEL_PROBLEMS = {
+MODEL_PROBLEMS = {  # by ModelDirError's codes
     "not_absolute": N_("The model directory {path} is not an absolute path. Give the whole path from /."),
     "missing": N_("There is no model directory {path}. Check the path after --model."),
     "not_a_directory": N_("{path} is a file, not a model directory. Give the directory that holds config.json."),
@@ -123,7 +123,7 @@ _MEMORY = {  # by the code beside ``out_of_memory``
     ),
 }
 
-_AUDIT = {  # by the code beside ``audit_full``: why, and what the box's staff do
+AUDIT_PROBLEMS = {  # by the code beside ``audit_full``: why, and what the box's staff do
     "disk_full": (N_("the disk is full"), N_("free space for {path}.")),
     "read_only": (N_("its file system is read-only"), N_("look at the disk, and mount it for writing: {path}.")),
     "io_error": (N_("the disk reports errors"), N_("look at the disk that holds {path}.")),
@@ -142,7 +142,7 @@ _AUDIT = {  # by the code beside ``audit_full``: why, and what the box's staff d
     ),
 }
 
-_FINISHES = {
+FINISHES = {  # by finish reason
     "length": N_("The answer reached its length limit and may be incomplete."),
     "cancelled": N_("Stopped by you; the answer is incomplete."),
     "second_trace": N_("Ended: the model began to reason a second time. Read what came before with care."),
@@ -193,7 +193,7 @@ def health_sentence(health: Health) -> str:
 
 def audit_sentence(code: str, params: dict[str, str]) -> str:
     """Why no question is taken although the model is there: a question must be on record before it is answered."""
-    why, help_ = _AUDIT.get(code, ("", ""))
+    why, help_ = AUDIT_PROBLEMS.get(code, ("", ""))
     parts = [
         _("No question is taken: the audit log cannot be written ({reason}).").format(reason=_(why))
         if why
@@ -220,7 +220,7 @@ def _filled(sentence: str, values: dict[str, str]) -> str:
 
 def model_sentence(code: str, params: dict[str, str]) -> str:
     """Why a model directory cannot be used, in a sentence; empty for a code that is not known."""
-    known = _MODEL_PROBLEMS.get(code)
+    known = MODEL_PROBLEMS.get(code)
     if known is None:
         return ""
     return _filled(known, params)
@@ -230,7 +230,7 @@ def finish_sentence(reason: str) -> str:
     """Why an answer ended, in a sentence; empty for the ordinary end."""
     if reason in ("stop", ""):
         return ""
-    known = _FINISHES.get(reason)
+    known = FINISHES.get(reason)
     return _(known) if known else _("Ended: {reason}").format(reason=clean_line(reason))
 
 

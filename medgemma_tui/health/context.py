@@ -18,6 +18,7 @@ from medgemma_tui.settings import Settings
 from medgemma_tui.telemetry.gpu import GpuReader, GpuReading
 
 _T = TypeVar("_T")
+_HEALTH_S = 5.0
 Told = Callable[[str, float | None], None]
 """Called with a check's id and the percent of it that is done, None where that is not known."""
 
@@ -50,6 +51,7 @@ class Context:
     """One run's surroundings.
 
     ``socket``: the gateway's, None where there is none to ask (preflight). ``full``: hash every byte of the model.
+    ``new_baseline``: record this run's speed as what later runs are compared with.
     """
 
     def __init__(
@@ -60,6 +62,7 @@ class Context:
         phase: Phase,
         socket: Path | None = None,
         full: bool = False,
+        new_baseline: bool = False,
         told: Told = lambda _id, _percent: None,
     ) -> None:
         self.settings = settings
@@ -67,12 +70,17 @@ class Context:
         self.phase: Phase = phase
         self.socket = socket
         self.full = full
+        self.new_baseline = new_baseline
+        self.finishes: list[str] = []
+        """How the replies of this run's own questions ended, by their finish reasons."""
+        self.no_answer = ""
+        """Set once a question of this run found no model to answer it: why. The next ones need not wait for it, too."""
         self.started = time.time()
         self.told = told
         self.gpu: Once[GpuReading] = Once(self._read_gpu)
         """Every card, read once a run. NVML may hang in the driver: then every check that asks is UNKNOWN."""
-        self.health: Once[Health] = Once(lambda: self.call(lambda client: client.health()))
-        """The gateway's health. Raises ServiceError."""
+        self.health: Once[Health] = Once(lambda: self.call(_health_in_time))
+        """The gateway's health. Raises ServiceError, also where a hung gateway says nothing."""
         self.telemetry: Once[Telemetry] = Once(lambda: self.call(_one_sample))
         """One sample of the gateway's telemetry. Raises ServiceError."""
         self.privacy: Once[PrivacyReport] = Once(lambda: self.call(lambda client: client.privacy()))
@@ -116,6 +124,14 @@ class Context:
             return reader.read(worker)
         finally:
             reader.close()
+
+
+async def _health_in_time(client: Client) -> Health:
+    try:
+        async with asyncio.timeout(_HEALTH_S):
+            return await client.health()
+    except TimeoutError:
+        raise ServiceError(0, ErrorInfo(type="interrupted", message="the gateway hangs", code="silent")) from None
 
 
 async def _one_sample(client: Client) -> Telemetry:
