@@ -46,7 +46,7 @@ def test_every_value_of_a_problem_with_the_model_is_told(code):
 
 
 def test_every_way_a_model_directory_fails_has_its_sentence():
-    assert set(problems._MODEL_PROBLEMS) == set(_MESSAGES)
+    assert set(problems.MODEL_PROBLEMS) == set(_MESSAGES)
 
 
 def test_a_code_says_more_than_its_type() -> None:
