@@ -250,6 +250,7 @@ class Application:
             queued=self._admission.waiting,
             active=self._admission.active,
             parked_sessions=len(self._sessions),
+            parked_bytes=self._sessions.total_bytes,
             worker_pid=pid,
             worker_rss=None if pid is None else host.rss(pid),
             tokens_per_second=self._metrics.last_speed,

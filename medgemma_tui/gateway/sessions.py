@@ -39,6 +39,11 @@ class Sessions:
     def __len__(self) -> int:
         return len(self._parked)
 
+    @property
+    def total_bytes(self) -> int:
+        """Of all that are parked."""
+        return sum(len(parked.payload) for parked in list(self._parked.values()))
+
     def park(self, uid: int, body: SessionBody) -> None:
         """Keep this one instead of the user's last.
 

@@ -131,6 +131,8 @@ class ServiceSample(Reply):
     queued: int = 0
     active: int = 0
     parked_sessions: int = 0
+    parked_bytes: int | None = None
+    """Of all parked conversations together."""
     worker_pid: int | None = None
     worker_rss: int | None = None
     tokens_per_second: float | None = None
