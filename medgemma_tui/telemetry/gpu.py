@@ -9,12 +9,12 @@ from __future__ import annotations
 import contextlib
 import time
 from dataclasses import dataclass, field
-from typing import Any
 
 import pynvml
 
 from medgemma_tui.protocol import GpuProcess, GpuSample, MigInstance, NvmlErrorCode, ThrottleReason
 from medgemma_tui.telemetry.host import process_facts
+from medgemma_tui.telemetry.nvml import NVML_IS_GONE, ask, figure, number, text
 
 REOPEN_S = 10.0
 """Seconds between two tries to open NVML, or to find a lost card again."""
@@ -40,9 +40,6 @@ _CODES: dict[int, NvmlErrorCode] = {
     pynvml.NVML_ERROR_TIMEOUT: "timeout",
 }
 
-_CARD_IS_GONE = frozenset({pynvml.NVML_ERROR_GPU_IS_LOST, pynvml.NVML_ERROR_RESET_REQUIRED})
-_NVML_IS_GONE = frozenset({pynvml.NVML_ERROR_UNINITIALIZED, pynvml.NVML_ERROR_DRIVER_NOT_LOADED})
-_NOT_A_FIGURE = frozenset({0xFFFFFFFF, 0xFFFFFFFFFFFFFFFF})  # NVML_VALUE_NOT_AVAILABLE in its two widths
 
 _THROTTLE: dict[int, ThrottleReason] = {
     pynvml.nvmlClocksEventReasonGpuIdle: "idle",
@@ -128,8 +125,8 @@ class GpuReader:
         try:
             pynvml.nvmlInit()
             self._open = True
-            self._driver = _text("nvmlSystemGetDriverVersion")
-            self._version = _text("nvmlSystemGetNVMLVersion")
+            self._driver = text("nvmlSystemGetDriverVersion")
+            self._version = text("nvmlSystemGetNVMLVersion")
             self._cards = self._find_cards()
         except pynvml.NVMLError as error:
             self.close()
@@ -161,7 +158,7 @@ class GpuReader:
                 raise pynvml.NVMLError(pynvml.NVML_ERROR_GPU_IS_LOST)
             return _figures(card, pynvml.nvmlDeviceGetHandleByIndex(card.index), worker_pid)
         except pynvml.NVMLError as error:
-            if error.value in _NVML_IS_GONE:
+            if error.value in NVML_IS_GONE:
                 raise
             failed = _failed(error)
             return GpuSample(
@@ -173,40 +170,40 @@ def _card(index: int) -> _Card:
     """Open card ``index`` and read what stays the same."""
     try:
         handle = pynvml.nvmlDeviceGetHandleByIndex(index)
-        capability = _ask("nvmlDeviceGetCudaComputeCapability", handle)
+        capability = ask("nvmlDeviceGetCudaComputeCapability", handle)
         return _Card(
             index=index,
-            name=_text("nvmlDeviceGetName", handle) or "",
-            uuid=_text("nvmlDeviceGetUUID", handle),
+            name=text("nvmlDeviceGetName", handle) or "",
+            uuid=text("nvmlDeviceGetUUID", handle),
             compute_capability=None if capability is None else f"{capability[0]}.{capability[1]}",
-            temperature_slowdown=_number(
+            temperature_slowdown=number(
                 "nvmlDeviceGetTemperatureThreshold", handle, pynvml.NVML_TEMPERATURE_THRESHOLD_SLOWDOWN
             ),
-            clock_sm_max=_number("nvmlDeviceGetMaxClockInfo", handle, pynvml.NVML_CLOCK_SM),
-            clock_memory_max=_number("nvmlDeviceGetMaxClockInfo", handle, pynvml.NVML_CLOCK_MEM),
+            clock_sm_max=number("nvmlDeviceGetMaxClockInfo", handle, pynvml.NVML_CLOCK_SM),
+            clock_memory_max=number("nvmlDeviceGetMaxClockInfo", handle, pynvml.NVML_CLOCK_MEM),
         )
     except pynvml.NVMLError as error:
-        if error.value in _NVML_IS_GONE:
+        if error.value in NVML_IS_GONE:
             raise
         return _Card(index)  # the sample asks for the handle again, and says what is wrong
 
 
 def _figures(card: _Card, handle: object, worker_pid: int | None) -> GpuSample:
     """The card's figures. Raises when the card or NVML is gone."""
-    utilization = _ask("nvmlDeviceGetUtilizationRates", handle)
+    utilization = ask("nvmlDeviceGetUtilizationRates", handle)
     total, used, free, reserved = _memory(handle)
-    power = _number("nvmlDeviceGetPowerUsage", handle)
-    limit = _number("nvmlDeviceGetEnforcedPowerLimit", handle)
-    ecc = _ask("nvmlDeviceGetEccMode", handle)
-    mig = _ask("nvmlDeviceGetMigMode", handle)
-    state = _number("nvmlDeviceGetPerformanceState", handle)
-    persistence = _number("nvmlDeviceGetPersistenceMode", handle)
+    power = number("nvmlDeviceGetPowerUsage", handle)
+    limit = number("nvmlDeviceGetEnforcedPowerLimit", handle)
+    ecc = ask("nvmlDeviceGetEccMode", handle)
+    mig = ask("nvmlDeviceGetMigMode", handle)
+    state = number("nvmlDeviceGetPerformanceState", handle)
+    persistence = number("nvmlDeviceGetPersistenceMode", handle)
     return GpuSample(
         index=card.index,
         name=card.name,
         uuid=card.uuid,
-        utilization=None if utilization is None else _figure(utilization.gpu),
-        memory_utilization=None if utilization is None else _figure(utilization.memory),
+        utilization=None if utilization is None else figure(utilization.gpu),
+        memory_utilization=None if utilization is None else figure(utilization.memory),
         memory_total=total,
         memory_used=used,
         memory_free=free,
@@ -215,11 +212,11 @@ def _figures(card: _Card, handle: object, worker_pid: int | None) -> GpuSample:
         temperature_slowdown=card.temperature_slowdown,
         power=None if power is None else power / 1000,
         power_limit=None if limit is None else limit / 1000,
-        clock_sm=_number("nvmlDeviceGetClockInfo", handle, pynvml.NVML_CLOCK_SM),
+        clock_sm=number("nvmlDeviceGetClockInfo", handle, pynvml.NVML_CLOCK_SM),
         clock_sm_max=card.clock_sm_max,
-        clock_memory=_number("nvmlDeviceGetClockInfo", handle, pynvml.NVML_CLOCK_MEM),
+        clock_memory=number("nvmlDeviceGetClockInfo", handle, pynvml.NVML_CLOCK_MEM),
         clock_memory_max=card.clock_memory_max,
-        fan=_number("nvmlDeviceGetFanSpeed", handle),
+        fan=number("nvmlDeviceGetFanSpeed", handle),
         performance_state=None if state == pynvml.NVML_PSTATE_UNKNOWN else state,
         throttle=_throttle(handle),
         ecc_enabled=None if ecc is None else bool(ecc[0]),
@@ -237,28 +234,28 @@ def _figures(card: _Card, handle: object, worker_pid: int | None) -> GpuSample:
 
 def _memory(device: object) -> tuple[int | None, int | None, int | None, int | None]:
     """Total, used, free, reserved. Drivers before 510 have no v2 and count the reserved share as used."""
-    memory = _ask("nvmlDeviceGetMemoryInfo", device, pynvml.nvmlMemory_v2)
+    memory = ask("nvmlDeviceGetMemoryInfo", device, pynvml.nvmlMemory_v2)
     if memory is not None:
-        return _figure(memory.total), _figure(memory.used), _figure(memory.free), _figure(memory.reserved)
-    memory = _ask("nvmlDeviceGetMemoryInfo", device)
+        return figure(memory.total), figure(memory.used), figure(memory.free), figure(memory.reserved)
+    memory = ask("nvmlDeviceGetMemoryInfo", device)
     if memory is None:
         return None, None, None, None
-    return _figure(memory.total), _figure(memory.used), _figure(memory.free), None
+    return figure(memory.total), figure(memory.used), figure(memory.free), None
 
 
 def _temperature(handle: object) -> int | None:
     """Degrees Celsius; by the call that CUDA 14 keeps, else by the one that drivers before 570 have."""
-    value = _number("nvmlDeviceGetTemperatureV", handle, pynvml.NVML_TEMPERATURE_GPU)
+    value = number("nvmlDeviceGetTemperatureV", handle, pynvml.NVML_TEMPERATURE_GPU)
     if value is None:
-        value = _number("nvmlDeviceGetTemperature", handle, pynvml.NVML_TEMPERATURE_GPU)
+        value = number("nvmlDeviceGetTemperature", handle, pynvml.NVML_TEMPERATURE_GPU)
     return value
 
 
 def _throttle(handle: object) -> list[ThrottleReason] | None:
     """Why the clocks are below their maximum, lowest bit first; NVML renamed the call in 535."""
-    bits = _number("nvmlDeviceGetCurrentClocksEventReasons", handle)
+    bits = number("nvmlDeviceGetCurrentClocksEventReasons", handle)
     if bits is None:
-        bits = _number("nvmlDeviceGetCurrentClocksThrottleReasons", handle)
+        bits = number("nvmlDeviceGetCurrentClocksThrottleReasons", handle)
     if bits is None:
         return None
     reasons = [word for bit, word in _THROTTLE.items() if bits & bit]
@@ -268,22 +265,22 @@ def _throttle(handle: object) -> list[ThrottleReason] | None:
 
 
 def _ecc(handle: object, error_type: int, counter: int) -> int | None:
-    return _number("nvmlDeviceGetTotalEccErrors", handle, error_type, counter)
+    return number("nvmlDeviceGetTotalEccErrors", handle, error_type, counter)
 
 
 def _mig_instances(handle: object) -> list[MigInstance]:
     """The card's MIG instances. Slots may be empty in between."""
     instances = []
-    for index in range(_number("nvmlDeviceGetMaxMigDeviceCount", handle) or 0):
-        device = _ask("nvmlDeviceGetMigDeviceHandleByIndex", handle, index)
+    for index in range(number("nvmlDeviceGetMaxMigDeviceCount", handle) or 0):
+        device = ask("nvmlDeviceGetMigDeviceHandleByIndex", handle, index)
         if device is None:
             continue
         total, used, _free, _reserved = _memory(device)
         instances.append(
             MigInstance(
                 index=index,
-                name=_text("nvmlDeviceGetName", device),
-                uuid=_text("nvmlDeviceGetUUID", device),
+                name=text("nvmlDeviceGetName", device),
+                uuid=text("nvmlDeviceGetUUID", device),
                 memory_total=total,
                 memory_used=used,
             )
@@ -297,14 +294,14 @@ def _processes(handle: object, worker_pid: int | None) -> list[GpuProcess] | Non
     A process with a compute and a graphics context stands in both lists with the same figure; one that
     uses several MIG instances has a figure in each.
     """
-    compute = _ask("nvmlDeviceGetComputeRunningProcesses_v3", handle)
+    compute = ask("nvmlDeviceGetComputeRunningProcesses_v3", handle)
     if compute is None:
-        compute = _ask("nvmlDeviceGetComputeRunningProcesses_v2", handle)
+        compute = ask("nvmlDeviceGetComputeRunningProcesses_v2", handle)
     if compute is None:
         return None
-    graphics = _ask("nvmlDeviceGetGraphicsRunningProcesses_v3", handle)
+    graphics = ask("nvmlDeviceGetGraphicsRunningProcesses_v3", handle)
     if graphics is None:
-        graphics = _ask("nvmlDeviceGetGraphicsRunningProcesses_v2", handle)
+        graphics = ask("nvmlDeviceGetGraphicsRunningProcesses_v2", handle)
     held: dict[int, dict[tuple[int, int], int | None]] = {}
     for entry in [*compute, *(graphics or [])]:
         instances = held.setdefault(int(entry.pid), {})
@@ -326,37 +323,6 @@ def _processes(handle: object, worker_pid: int | None) -> list[GpuProcess] | Non
             )
         )
     return sorted(processes, key=lambda process: (-(process.used_bytes or 0), process.pid))
-
-
-def _ask(name: str, *args: object) -> Any:
-    """What NVML's call ``name`` says, ``None`` where this card, driver or login does not get it.
-
-    By name, because nvidia-ml-py drops calls over the years as the driver does. Its own decoding of strings, which
-    raises on bytes that are not UTF-8, is passed by. Raises when the card or NVML is gone.
-    """
-    call = getattr(pynvml, name, None)
-    if call is None:
-        return None
-    try:
-        return getattr(call, "__wrapped__", call)(*args)
-    except pynvml.NVMLError as error:
-        if error.value in _CARD_IS_GONE or error.value in _NVML_IS_GONE:
-            raise
-        return None
-
-
-def _figure(value: int) -> int | None:
-    return None if value in _NOT_A_FIGURE else int(value)
-
-
-def _number(name: str, *args: object) -> int | None:
-    value = _ask(name, *args)
-    return None if value is None else _figure(value)
-
-
-def _text(name: str, *args: object) -> str | None:
-    value = _ask(name, *args)
-    return value.decode("utf-8", "ignore") if isinstance(value, bytes) else None
 
 
 def _failed(error: pynvml.NVMLError) -> GpuReading:

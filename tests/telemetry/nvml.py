@@ -23,6 +23,9 @@ CARD = {
     "slowdown": "92",
     "power": "68250",
     "power_limit": "72000",
+    "power_default": "72000",
+    "pci": "0 65 0",
+    "remapped": "0 0 0 0",
     "clock_sm": "1950",
     "clock_sm_max": "2040",
     "clock_mem": "6251",
@@ -47,7 +50,10 @@ SECOND = CARD | {
     "reasons": "0x1",
     "compute": "",
     "fan": "0",
+    "pci": "0 b3 0",
 }
+OLD_CARD = CARD | {"remapped": "!3", "retired_0": "0", "retired_1": "0", "retired_pending": "0", "capability": "7 5"}
+"""A T4: before Ampere pages are retired, and no rows remapped."""
 DRIVER = {"driver": "580.95.05", "nvml": "13.580.95.05"}
 
 
@@ -80,6 +86,7 @@ SCENARIOS: dict[str, dict[str, str]] = {
         }
     ),
     "two_gpus": _scenario(CARD, SECOND),
+    "turing": _scenario(OLD_CARD | {"name": "Tesla T4"}),
     "not_supported": _scenario({"name": "NVIDIA GeForce GT 710"}),
     "lost": _scenario(CARD, SECOND | {"lost": "1"}),
     "no_driver": {"init": "!9"},
@@ -88,6 +95,8 @@ SCENARIOS: dict[str, dict[str, str]] = {
     "old_driver": _scenario(CARD, driver="470.256.02", nvml="11.470.256.02"),
     "no_library": {},
     "hang": _scenario(CARD) | {"hang.nvmlDeviceGetPowerUsage": "2500"},
+    "hang_for_ever": _scenario(CARD) | {"hang.nvmlDeviceGetPowerUsage": "forever"},
+    "two_equal_gpus": _scenario(CARD, CARD | {"uuid": SECOND["uuid"], "pci": SECOND["pci"], "compute": ""}),
 }
 
 

@@ -4,7 +4,7 @@
  *
  *   init = !9                  nvmlInit returns that NVML error; so for any other key
  *   count = 2                  cards
- *   hang.nvmlDeviceGetName = 2000    that call sleeps so many milliseconds first
+ *   hang.nvmlDeviceGetName = 2000    that call sleeps so many milliseconds first; "forever" never comes back
  *   0.name = NVIDIA L4         card 0; a key that is missing answers NVML_ERROR_NOT_SUPPORTED
  *   0.lost = 1                 every call on card 0 answers NVML_ERROR_GPU_IS_LOST
  *   0.mig.2.name = …           MIG instance 2 of card 0
@@ -49,9 +49,10 @@ static void maybe_hang(const char *function) {
     char key[128], value[64];
     snprintf(key, sizeof key, "hang.%s", function);
     if (look_up(key, value, sizeof value)) {
+        while (!strcmp(value, "forever")) pause();
         long ms = atol(value);
-        struct timespec pause = {ms / 1000, (ms % 1000) * 1000000};
-        nanosleep(&pause, NULL);
+        struct timespec rest = {ms / 1000, (ms % 1000) * 1000000};
+        nanosleep(&rest, NULL);
     }
 }
 
@@ -105,13 +106,13 @@ int nvmlInitWithFlags(unsigned flags) {
     maybe_hang(__func__);
     int code = answer("init", value, sizeof value);
     if (code == NOT_SUPPORTED) code = OK;
-    if (code == OK) open_count++;
+    if (code == OK) __atomic_add_fetch(&open_count, 1, __ATOMIC_SEQ_CST); /* readers on several threads */
     return code;
 }
 int nvmlInit_v2(void) { return nvmlInitWithFlags(0); }
 int nvmlShutdown(void) {
     if (!open_count) return UNINITIALIZED;
-    open_count--;
+    __atomic_sub_fetch(&open_count, 1, __ATOMIC_SEQ_CST);
     return OK;
 }
 const char *nvmlErrorString(int code) { return code == OK ? "Success" : "stub error"; }
@@ -195,6 +196,19 @@ int nvmlDeviceGetTemperatureThreshold(device_t d, unsigned threshold, unsigned *
 }
 int nvmlDeviceGetPowerUsage(device_t d, unsigned *out) { return ask_number(d, __func__, "power", out); }
 int nvmlDeviceGetEnforcedPowerLimit(device_t d, unsigned *out) { return ask_number(d, __func__, "power_limit", out); }
+int nvmlDeviceGetPowerManagementDefaultLimit(device_t d, unsigned *out) {
+    return ask_number(d, __func__, "power_default", out);
+}
+
+struct pci { char bus_id_legacy[16]; unsigned domain, bus, device, id, subsystem; char bus_id[32]; };
+/* pci = domain bus device */
+int nvmlDeviceGetPciInfo_v3(device_t d, struct pci *out) {
+    char value[256];
+    int code = ask(d, __func__, "pci", value, sizeof value);
+    memset(out, 0, sizeof *out);
+    if (code == OK && sscanf(value, "%x %x %x", &out->domain, &out->bus, &out->device) != 3) return INVALID;
+    return code;
+}
 
 static const char *clock_name(unsigned type) { return type == 1 ? "sm" : type == 2 ? "mem" : "other"; }
 int nvmlDeviceGetClockInfo(device_t d, unsigned type, unsigned *out) {
@@ -231,7 +245,31 @@ int nvmlDeviceGetTotalEccErrors(device_t d, unsigned type, unsigned counter, u64
     return code;
 }
 
+/* retired_0 (single-bit errors) and retired_1 (double-bit) = pages; the room is checked as NVML does */
+int nvmlDeviceGetRetiredPages(device_t d, unsigned cause, unsigned *count, u64 *addresses) {
+    char field[32];
+    unsigned pages, room = *count;
+    snprintf(field, sizeof field, "retired_%u", cause);
+    int code = ask_number(d, __func__, field, &pages);
+    if (code != OK) return code;
+    *count = pages;
+    if (pages > room) return TOO_SMALL;
+    for (unsigned i = 0; i < pages; i++) addresses[i] = 0x1000u * (i + 1);
+    return OK;
+}
+int nvmlDeviceGetRetiredPagesPendingStatus(device_t d, unsigned *out) {
+    return ask_number(d, __func__, "retired_pending", out);
+}
+
 #ifndef OLD_DRIVER
+/* remapped = corrected uncorrected pending failed */
+int nvmlDeviceGetRemappedRows(device_t d, unsigned *corrected, unsigned *uncorrected, unsigned *pending, unsigned *failed) {
+    char value[256];
+    int code = ask(d, __func__, "remapped", value, sizeof value);
+    if (code == OK && sscanf(value, "%u %u %u %u", corrected, uncorrected, pending, failed) != 4) return INVALID;
+    return code;
+}
+
 int nvmlDeviceGetMigMode(device_t d, unsigned *now, unsigned *later) {
     *later = 0;
     return ask_number(d, __func__, "mig_mode", now);
