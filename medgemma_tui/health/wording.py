@@ -63,6 +63,8 @@ def item_lines(item: Item) -> list[str]:
     words = meanings.ITEMS.get(item.code)
     if words is None:
         return [clean_line(item.code)]
+    if words.worded is not None:
+        return [words.worded(item.params)]
     return [_filled(line, item.params) for line in (words.text, words.advice) if line]
 
 

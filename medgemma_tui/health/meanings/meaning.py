@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -21,10 +22,14 @@ class Meaning:
 
 @dataclass(frozen=True, slots=True)
 class Words:
-    """A line under a result: a message id with the item's params in braces, and what to do, where there is anything."""
+    """A line under a result: a message id with the item's params in braces, and what to do, where there is anything.
 
-    text: str
+    ``worded`` makes the line instead, in the language in use and safe to show, where another room has the words.
+    """
+
+    text: str = ""
     advice: str = ""
+    worded: Callable[[Mapping[str, str]], str] | None = None
 
 
 COMMON: Final[dict[str, Meaning]] = {
