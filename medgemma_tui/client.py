@@ -39,6 +39,7 @@ from medgemma_tui.protocol import (
     TokenizeReply,
     TokenizeRequest,
 )
+from medgemma_tui.protocol.memory import MemoryHelp
 
 _M = TypeVar("_M", bound=BaseModel)
 
@@ -156,6 +157,10 @@ class Client:
         async with _mapped(self.socket):
             response = await self._http.get("/v1/privacy", timeout=_PRIVACY_S)
         return _checked(PrivacyReport, response)
+
+    async def memory_help(self) -> MemoryHelp:
+        """What the model needs of memory, who holds it, what would fit: for users and ops. Raises ServiceError."""
+        return await self._get("/v1/memory", MemoryHelp)
 
     async def health_record(self) -> HealthRecord:
         """The last whole health run, those before it, and whether one is going on: for ops. Raises ServiceError."""

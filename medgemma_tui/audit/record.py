@@ -24,7 +24,7 @@ from medgemma_tui.safetext import clean_line
 Event = Literal[
     "start", "stop", "login", "logout", "lock", "unlock", "unlock_failed", "question", "answer", "guard", "park",
     "take_back", "wipe", "policy", "health", "model_load", "seal", "refused", "dropped", "torn_tail", "rotate",
-    "retention",
+    "retention", "end_process",
 ]  # fmt: skip
 
 GENESIS: Final = "0" * 64

@@ -74,13 +74,14 @@ class AuditHead(Reply):
     """True where a second place that the gateway's user cannot rewrite has it (append-only file, journal)."""
 
 
-_COUNTED: Final = "^(name|id_number|phone|record_number|address|birth_date|email|tries)$"
+_COUNTED: Final = "^(name|id_number|phone|record_number|address|birth_date|email|tries|pid|signal)$"
 
 
 class EventBody(Wire):
     """``POST /v1/events``: what only the screen knows, for the audit log. Words of these sets and counts, no text."""
 
-    event: Literal["login", "logout", "lock", "unlock", "unlock_failed", "guard", "take_back"]
+    event: Literal["login", "logout", "lock", "unlock", "unlock_failed", "guard", "take_back", "end_process"]
     outcome: Literal["ok", "idle", "asked", "sent", "masked", "edited", "blocked", "wiped", "parked", "failed"]
-    counts: dict[Annotated[str, Field(pattern=_COUNTED)], Annotated[int, Field(ge=0, le=10**6)]] = {}
-    """How many identifiers of each kind, how many ``tries`` of a PIN."""
+    counts: dict[Annotated[str, Field(pattern=_COUNTED)], Annotated[int, Field(ge=0, le=2**22)]] = {}
+    """How many identifiers of each kind, how many ``tries`` of a PIN; which ``pid`` was sent which ``signal``. At most
+    the largest pid that Linux has."""
