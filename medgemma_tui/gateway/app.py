@@ -30,6 +30,7 @@ from medgemma_tui.gateway.connection import watch
 from medgemma_tui.gateway.door import Door, Entrance, RoleGate
 from medgemma_tui.gateway.incidents import Incidents
 from medgemma_tui.gateway.logins import Logins
+from medgemma_tui.gateway.memory_help import MemoryPage
 from medgemma_tui.gateway.metrics import Metrics
 from medgemma_tui.gateway.peers import Peer, login_name
 from medgemma_tui.gateway.privacy_report import Proof
@@ -114,6 +115,7 @@ class Application:
         self._sampler = Sampler(settings.telemetry_interval_s, worker_pid=gateway.worker_pid, extra=self._sample)
         chat = Chat(self._admission, gateway.board, gateway.signal, gateway.upstream, self._metrics, auditor)
         pages = AuditPages(settings)
+        memory = MemoryPage(settings, self._sampler, gateway.board, gateway.worker_pid)
         routes = [  # who may call what: one line a route
             self._route("POST", "/v1/chat/completions", chat, _USERS),
             self._route("POST", "/tokenize", self._tokenize, _USERS),
@@ -125,6 +127,7 @@ class Application:
             self._route("GET", "/v1/privacy", self._privacy, EVERY_ROLE),
             self._route("PUT GET DELETE", "/v1/session", self._session, _USERS),
             self._route("POST", "/v1/events", self._events, EVERY_ROLE),
+            self._route("GET", "/v1/memory", memory.reply, _USERS_AND_OPS),
             self._route("GET", "/v1/audit", pages.lines, _AUDITORS),
             self._route("GET", "/v1/audit/verify", pages.verify, _AUDITORS),
         ]

@@ -42,6 +42,7 @@ ROUTES = {  # who may call what; the bodies are such that they succeed
     ("GET", "/v1/session"): ({"users"}, None),
     ("DELETE", "/v1/session"): ({"users"}, None),
     ("POST", "/v1/events"): (MEMBERS, EVENT),
+    ("GET", "/v1/memory"): ({"users", "ops"}, None),
     ("GET", "/v1/audit"): ({"auditors"}, None),
     ("GET", "/v1/audit/verify"): ({"auditors"}, None),
 }
