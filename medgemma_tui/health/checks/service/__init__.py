@@ -3,5 +3,13 @@
 from __future__ import annotations
 
 from medgemma_tui.health.check import Check
+from medgemma_tui.health.checks.service import gateway, parked, queue, settings, socket, worker
 
-CHECKS: tuple[Check, ...] = ()
+CHECKS: tuple[Check, ...] = (
+    settings.CHECK,
+    socket.CHECK,
+    gateway.CHECK,
+    worker.CHECK,
+    queue.CHECK,
+    parked.CHECK,
+)
