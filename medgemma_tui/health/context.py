@@ -11,11 +11,14 @@ from typing import Generic, TypeVar
 
 from medgemma_tui import demo, model_dir
 from medgemma_tui.client import Client, ServiceError
+from medgemma_tui.health import audit_place
+from medgemma_tui.health.audit_place import AuditPlace
 from medgemma_tui.health.store import Store
 from medgemma_tui.model_dir import ModelDir
 from medgemma_tui.protocol import ErrorInfo, Health, Phase, PrivacyReport, Telemetry
 from medgemma_tui.settings import Settings
 from medgemma_tui.telemetry.gpu import GpuReader, GpuReading
+from medgemma_tui.telemetry.gpu_upkeep import CardUpkeep, read_upkeep
 
 _T = TypeVar("_T")
 _HEALTH_S = 5.0
@@ -79,6 +82,8 @@ class Context:
         self.told = told
         self.gpu: Once[GpuReading] = Once(self._read_gpu)
         """Every card, read once a run. NVML may hang in the driver: then every check that asks is UNKNOWN."""
+        self.upkeep: Once[list[CardUpkeep]] = Once(read_upkeep)
+        """What the cards tell of their own upkeep, read once a run; empty where NVML cannot be opened."""
         self.health: Once[Health] = Once(lambda: self.call(_health_in_time))
         """The gateway's health. Raises ServiceError, also where a hung gateway says nothing."""
         self.telemetry: Once[Telemetry] = Once(lambda: self.call(_one_sample))
@@ -87,6 +92,8 @@ class Context:
         """What gateway and worker could prove shut. Takes seconds. Raises ServiceError."""
         self.model: Once[ModelDir] = Once(lambda: model_dir.inspect(self.model_directory))
         """The model's directory by its headers. Raises ModelDirError."""
+        self.audit_place: Once[AuditPlace] = Once(lambda: audit_place.find(self))
+        """Where the audit log is that the answering gateway writes. Raises ServiceError, SettingsError."""
 
     @property
     def installed(self) -> bool:

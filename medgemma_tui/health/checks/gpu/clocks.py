@@ -1,0 +1,49 @@
+"""gpu.clocks: the card's clock is not stuck low while it works."""
+
+from __future__ import annotations
+
+import time
+
+from medgemma_tui.health.check import Check, Outcome
+from medgemma_tui.health.checks.gpu.cards import each_card, figure, named
+from medgemma_tui.health.checks.gpu.throttle import CHOICES, FAULTS
+from medgemma_tui.health.context import Context
+from medgemma_tui.protocol import GpuSample
+from medgemma_tui.telemetry.gpu import GpuReader
+
+ID = "gpu.clocks"
+_LOW = 0.5  # of the maximum; a card at its power limit stays above that
+_BUSY = 50.0  # percent
+_WORKING_STATES = frozenset({0, 1, 2})
+_AGAIN_S = 0.5
+
+
+def run(context: Context) -> Outcome:
+    """The outcome on this box. A clock that is low is read once more: one that was just rising is none."""
+    found = each_card(ID, context, _judged)
+    if found.code not in ("stuck", "held_down"):
+        return found
+    time.sleep(_AGAIN_S)
+    reader = GpuReader()
+    try:
+        again = {card.index: card for card in reader.read().samples if card.error is None}
+    finally:
+        reader.close()
+    return each_card(ID, context, lambda card: _judged(again.get(card.index, card)))
+
+
+def _judged(card: GpuSample) -> Outcome:
+    clock, most = card.clock_sm, card.clock_sm_max
+    if clock is None or not most:
+        return Outcome("not_told", named(card))
+    params = named(card, mhz=str(clock), most=str(most), percent=f"{100 * clock / most:.0f}")
+    low = clock < most * _LOW
+    works = (card.utilization or 0) >= _BUSY or card.performance_state in _WORKING_STATES
+    figures = figure(card, "gpu_clock_sm", clock, "MHz") + figure(card, "gpu_clock_sm_max", most, "MHz")
+    if not low or not works or "idle" in (card.throttle or ()):
+        return Outcome("low_idle" if low else "ok", params, figures)
+    told = set(card.throttle or ()).intersection((*FAULTS, *CHOICES, "sw_power_cap"))
+    return Outcome("held_down" if told else "stuck", params, figures)
+
+
+CHECK = Check(ID, run)
