@@ -25,6 +25,8 @@ _RUNTIME_DIRECTORY: Final = SERVICE_SOCKET.parent
 def run(context: Context) -> Outcome:
     """In health the socket that answers; in preflight the directory where it will be."""
     place = context.socket or context.settings.socket or SERVICE_SOCKET
+    if context.phase == "health" and context.socket is None:
+        return Outcome("no_service")
     if context.phase == "preflight" and context.settings.socket is None and not context.installed:
         return Outcome("private_later")
     wrong = _directory_problem(place.parent, context)
