@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import ctypes
+import os
 import resource
+import signal
 
 
 def no_core_dumps() -> None:
@@ -12,3 +15,14 @@ def no_core_dumps() -> None:
     program's to keep to the limit.
     """
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+
+
+def die_with_parent(parent: int) -> bool:
+    """Ask the kernel to kill this process when the one that started it, ``parent``, ends. False: it is gone already.
+
+    Raises OSError.
+    """
+    pr_set_pdeathsig = 1
+    if ctypes.CDLL(None, use_errno=True).prctl(pr_set_pdeathsig, signal.SIGKILL, 0, 0, 0) != 0:
+        raise OSError(ctypes.get_errno(), "PR_SET_PDEATHSIG")
+    return os.getppid() == parent

@@ -29,11 +29,15 @@ def canonical(messages: list[ChatMessage]) -> str:
 
 
 class Account:
-    """The records of one request. ``position``: the first place in the queue that it was told, 0 for none."""
+    """The records of one request. ``position``: the first place in the queue that it was told, 0 for none.
 
-    def __init__(self, auditor: Auditor, peer: Peer, owner: str, chat: ChatRequest) -> None:
+    ``checks``: a health run asks, not a person.
+    """
+
+    def __init__(self, auditor: Auditor, peer: Peer, owner: str, chat: ChatRequest, *, checks: bool = False) -> None:
         self._auditor = auditor
         self._peer, self._owner, self._chat = peer, owner, chat
+        self._marks = {"health": 1} if checks else {}
         self._written: asyncio.Future[int] | None = None
         self._asked_at = time.monotonic()
         self._began = time.monotonic()
@@ -58,6 +62,7 @@ class Account:
             "characters": sum(len(message.text) for message in chat.messages),
             "sections_asked": self._asked,
             "thinking": chat.thinking,
+            **self._marks,
         }
         digest = (await self._auditor.opened()).digest(canonical(chat.messages))
         entry = Entry("question", "asked", self._peer.uid, self._peer.name, input=digest, counters=counters)
@@ -107,6 +112,7 @@ class Account:
             "sections": self._asked - len(self._missing),
             "sections_asked": self._asked,
             "position": self.position,
+            **self._marks,
         }
         if outcome not in words:
             counters["error"] = outcome if outcome in OUTCOMES else "error"

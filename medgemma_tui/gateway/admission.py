@@ -24,11 +24,13 @@ _RETRY_S = 5.0
 
 @dataclass(eq=False, slots=True)
 class Ticket:
-    """One request: from its coming until its reply has ended. ``patient`` ones also wait for a model to be ready."""
+    """One request: from its coming until its reply has ended. ``patient`` ones also wait for a model to be ready.
+    ``checks``: a health run's."""
 
     uid: int
     patient: bool
     number: int
+    checks: bool = False
     admitted_at: float | None = None
 
 
@@ -68,23 +70,22 @@ class Admission:
         return len(self._active)
 
     @contextmanager
-    def ticket(self, uid: int, *, patient: bool) -> Iterator[Ticket]:
+    def ticket(self, uid: int, *, patient: bool, checks: bool = False) -> Iterator[Ticket]:
         """Join the queue; leaving the block leaves the queue or gives the place at the engine back.
 
         Raises ApiError: 503 where the model is not ready and the request does not want to wait for it (or waiting
-        is no use), 429 where this user has as many waiting as one may have, or the queue is full and one of this
-        user's waits already.
+        is no use), or where the box is not fit and this is no health run's; 429 where this user has as many waiting as
+        one may have, or the queue is full and one of this user's waits already.
         """
-        if not self._board.ready and (not patient or self._board.final):
-            raise self._board.refusal()
-        free = self._board.ready and not self._waiting and len(self._active) < self._slots
+        self._refuse(patient=patient, checks=checks)
+        free = self._board.ready_for(checks=checks) and not self._waiting and len(self._active) < self._slots
         mine = sum(other.uid == uid for other in self._waiting)
         if not free and mine >= self._per_user:
             raise self._full(mine=mine)
         if not free and len(self._waiting) >= self._limit and mine:
             raise self._full()
         self._numbers += 1
-        ticket = Ticket(uid, patient, self._numbers)
+        ticket = Ticket(uid, patient, self._numbers, checks)
         self._waiting.append(ticket)
         try:
             yield ticket
@@ -95,15 +96,14 @@ class Admission:
         """What the ticket waits for, each time that changes; ends when it is admitted.
 
         Raises ApiError (503) when the model is no longer ready and the ticket is not a patient one, or the model
-        will not become ready.
+        will not become ready, or the box was found not fit.
         """
         told: Progress | None = None
         while not self._admit(ticket):
             health = self._board.health
-            if not self._board.ready and (not ticket.patient or self._board.final):
-                raise self._board.refusal()
+            self._refuse(patient=ticket.patient, checks=ticket.checks)
             position = self.position(ticket)
-            if self._board.ready:
+            if self._board.ready_for(checks=ticket.checks):
                 progress = Progress(phase="queued", position=position)
             elif health.reason == "audit_full":
                 progress = Progress(phase="audit", position=position)
@@ -114,6 +114,12 @@ class Admission:
             else:  # telling takes time; look again before waiting
                 told = progress
                 yield progress
+
+    def _refuse(self, *, patient: bool, checks: bool) -> None:
+        """Raises ApiError (503) where the board says that this one need not wait."""
+        final = not patient or self._board.final
+        if self._board.refuses(checks=checks) or (final and not self._board.ready_for(checks=checks)):
+            raise self._board.refusal(checks=checks)
 
     def put_back(self, ticket: Ticket) -> None:
         """The engine was gone before it took the request: to the queue again, at its old place."""
@@ -141,8 +147,10 @@ class Admission:
 
         Whoever looks gives all of them out, so that a ticket whose client does not read cannot hold up the queue.
         """
-        while self._board.ready and self._waiting and len(self._active) < self._slots:
-            first = self._order()[0]
+        while self._board.ready_for(checks=True) and self._waiting and len(self._active) < self._slots:
+            first = next((one for one in self._order() if self._board.ready_for(checks=one.checks)), None)
+            if first is None:  # all are about to be refused
+                break
             self._waiting.remove(first)
             self._active.add(first)
             first.admitted_at = self._clock()

@@ -8,6 +8,7 @@ import json
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 from prometheus_client import CONTENT_TYPE_LATEST
 from pydantic import BaseModel
@@ -28,11 +29,13 @@ from medgemma_tui.gateway.board import Board, Signal
 from medgemma_tui.gateway.chat import Chat
 from medgemma_tui.gateway.connection import watch
 from medgemma_tui.gateway.door import Door, Entrance, RoleGate
+from medgemma_tui.gateway.fitness import LastRun
+from medgemma_tui.gateway.health_pages import HealthPages
 from medgemma_tui.gateway.incidents import Incidents
 from medgemma_tui.gateway.logins import Logins
 from medgemma_tui.gateway.memory_help import MemoryPage
 from medgemma_tui.gateway.metrics import Metrics
-from medgemma_tui.gateway.peers import Peer, login_name
+from medgemma_tui.gateway.peers import Peer, login_name, of_health_run
 from medgemma_tui.gateway.privacy_report import Proof
 from medgemma_tui.gateway.roles import EVERY_ROLE, Policy, Role
 from medgemma_tui.gateway.sessions import Sessions
@@ -64,6 +67,8 @@ _USERS = frozenset({Role.USERS})
 _OPS = frozenset({Role.OPS})
 _USERS_AND_OPS = _USERS | _OPS
 _AUDITORS = frozenset({Role.AUDITORS})
+_OWN_USER: frozenset[Role] = frozenset()
+"""Nobody but the gateway's own user and root."""
 _EVENT_BYTES = 4096
 
 
@@ -77,6 +82,8 @@ class Gateway:
     upstream: Upstream
     worker_pid: Callable[[], int | None]
     auditor: Auditor
+    socket: Path
+    """Our own."""
 
     def application(self, policy: Policy) -> Application:
         """The application for callers whom ``policy`` allows."""
@@ -110,10 +117,16 @@ class Application:
         self._metrics = Metrics(
             lambda: (self._board.health, self._admission.waiting, self._admission.active, len(self._sessions)),
             lambda: auditor.figures,
+            lambda: self._last_run.fitness,
         )
+        self._last_run = LastRun(settings, gateway.board)
+        self._health_pages = health = HealthPages(settings, gateway.socket, self._last_run, auditor)
         self._proof = Proof(gateway.upstream, gateway.board, gateway.worker_pid, foreign=settings.uses_engine)
         self._sampler = Sampler(settings.telemetry_interval_s, worker_pid=gateway.worker_pid, extra=self._sample)
-        chat = Chat(self._admission, gateway.board, gateway.signal, gateway.upstream, self._metrics, auditor)
+        chat = Chat(
+            self._admission, gateway.board, gateway.signal, gateway.upstream, self._metrics, auditor,
+            self._last_run.judged,
+        )  # fmt: skip
         pages = AuditPages(settings)
         memory = MemoryPage(settings, self._sampler, gateway.board, gateway.worker_pid)
         routes = [  # who may call what: one line a route
@@ -127,6 +140,9 @@ class Application:
             self._route("GET", "/v1/privacy", self._privacy, EVERY_ROLE),
             self._route("PUT GET DELETE", "/v1/session", self._session, _USERS),
             self._route("POST", "/v1/events", self._events, EVERY_ROLE),
+            self._route("GET", "/v1/health/report", health.record, _OPS),
+            self._route("POST", "/v1/health/report", health.told, _OWN_USER),
+            self._route("POST", "/v1/health/run", health.run, _OPS),
             self._route("GET", "/v1/memory", memory.reply, _USERS_AND_OPS),
             self._route("GET", "/v1/audit", pages.lines, _AUDITORS),
             self._route("GET", "/v1/audit/verify", pages.verify, _AUDITORS),
@@ -144,20 +160,23 @@ class Application:
         await self._app(scope, receive, send)
 
     def start(self) -> None:
-        """Start the sampler, and the watch over the connections."""
+        """Start the sampler, the watch over the connections, and that for health reports."""
         self._sampler.start()
-        self._watching = asyncio.ensure_future(watch(self.door))
+        self._tasks = [asyncio.ensure_future(watch(self.door)), asyncio.ensure_future(self._last_run.run())]
 
     async def stop(self, *, lost: bool = False) -> None:
         """End telemetry streams, wipe parked conversations. ``lost``: the screen that held us is gone."""
-        self._watching.cancel()
+        for task in self._tasks:
+            task.cancel()
+        await self._health_pages.stop()
         self.incidents.stop()
         self._sessions.drop_all()
         self._logins.end_all("lost" if lost else "service_ended")
         await asyncio.to_thread(self._sampler.stop)
 
-    async def _health(self, _request: Request) -> Response:
-        health = self._board.health.model_copy(update={"audit": self._auditor.head})
+    async def _health(self, request: Request) -> Response:
+        known = self._board.health_for_checks if of_health_run(_peer(request), request) else self._board.health
+        health = known.model_copy(update={"audit": self._auditor.head})
         return _json(health, status=200 if health.status == "ok" else 503)
 
     async def _tokenize(self, request: Request) -> Response:
@@ -177,7 +196,7 @@ class Application:
         try:
             answer = await self._upstream.call(method, path, body, owner=_owner(request))
         except (EngineUnreachable, EngineLost):
-            raise self._board.refusal() if not self._board.ready else _lost() from None
+            raise _lost() if self._board.ready_for(checks=True) else self._board.refusal(checks=True) from None
         if answer.status >= 400:
             raise refusal(answer)
         return Response(answer.body, status_code=answer.status, media_type="application/json")
@@ -258,6 +277,7 @@ class Application:
             worker_rss=None if pid is None else host.rss(pid),
             tokens_per_second=self._metrics.last_speed,
             ready=self._board.ready,
+            fitness=self._last_run.fitness,
         )
         return service, self._proof.facts()
 

@@ -18,7 +18,10 @@ _SENTENCES: dict[HealthReason, str] = {
     "model_invalid": "the model cannot be loaded",
     "failed": "the model could not be kept running",
     "audit_full": "the audit log cannot be written",
+    "unfit": "the last health run found this box not fit",
 }
+
+_UNFIT_RETRY_S = 60
 
 
 class Signal:
@@ -38,9 +41,11 @@ class Signal:
 
 
 class Board:
-    """The engine's health as last told by who watches it, and whether the audit log can be written.
+    """The engine's health as last told by who watches it, whether the audit log can be written, and whether questions
+    are forbidden because the box is not fit.
 
-    A ready engine takes no question while the log cannot be: then the health's reason is ``audit_full``.
+    A ready engine takes no question while the log cannot be written: then the health's reason is ``audit_full``; nor,
+    but for those of a health run, while the box is not fit and the site's policy is to refuse: ``unfit``.
     """
 
     def __init__(self, signal: Signal, clock: Callable[[], float] = time.monotonic) -> None:
@@ -50,10 +55,20 @@ class Board:
         self._retry_at: float | None = None
         self._final = False
         self._unwritable: AuditError | None = None
+        self._unfit: dict[str, str] | None = None
 
     @property
     def health(self) -> Health:
         """The health now, with the seconds left until a restart."""
+        health = self.health_for_checks
+        if self._unfit is not None and health.status == "ok":
+            held = {"status": "not_ready", "reason": "unfit", "detail": _SENTENCES["unfit"], "params": self._unfit}
+            return health.model_copy(update=held)
+        return health
+
+    @property
+    def health_for_checks(self) -> Health:
+        """The same whatever the last health run found: a run must not fail for the verdict of the one before it."""
         if self._unwritable is not None and self._health.status == "ok":
             problem = self._unwritable
             held = {
@@ -74,7 +89,15 @@ class Board:
     @property
     def ready(self) -> bool:
         """True while questions can be answered."""
-        return self._health.status == "ok" and self._unwritable is None
+        return self.ready_for(checks=False)
+
+    def ready_for(self, *, checks: bool) -> bool:
+        """Whether questions can be answered; ``checks``: those of a health run."""
+        return self._health.status == "ok" and self._unwritable is None and not self.refuses(checks=checks)
+
+    def refuses(self, *, checks: bool) -> bool:
+        """Whether questions are refused because the box is not fit, however long they would wait."""
+        return self._unfit is not None and not checks
 
     @property
     def final(self) -> bool:
@@ -96,9 +119,18 @@ class Board:
         if (before and (before.code, before.path)) != (problem and (problem.code, problem.path)):
             self._signal.fire()
 
-    def refusal(self) -> ApiError:
-        """503 with the typed reason why nothing can be answered now."""
-        health = self.health
+    def forbid(self, params: dict[str, str] | None) -> None:
+        """Refuse questions, because the box is not fit: ``time`` and ``failing`` of the run that says so. None: it is,
+        or the site's policy is to answer."""
+        before, self._unfit = self._unfit, params
+        if before != params:
+            self._signal.fire()
+
+    def refusal(self, *, checks: bool = False) -> ApiError:
+        """503 with the typed reason why nothing can be answered now; ``checks``: to a question of a health run."""
+        if self._unfit is not None and not checks:
+            return ApiError(503, "unfit", _SENTENCES["unfit"], params=self._unfit, retry_after_s=_UNFIT_RETRY_S)
+        health = self.health_for_checks
         retry = None if self._final else max(1, round(health.retry_in_s or 0) + 1)
         return ApiError(
             503,

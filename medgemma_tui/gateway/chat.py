@@ -6,7 +6,7 @@ import asyncio
 import logging
 import secrets
 import time
-from collections.abc import Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -17,7 +17,7 @@ from medgemma_tui.gateway.admission import Admission
 from medgemma_tui.gateway.auditing import AuditFull, Auditor
 from medgemma_tui.gateway.board import Board, Signal
 from medgemma_tui.gateway.metrics import OUTCOMES, Metrics
-from medgemma_tui.gateway.peers import Peer
+from medgemma_tui.gateway.peers import Peer, of_health_run
 from medgemma_tui.gateway.upstream import EngineLost, EngineUnreachable, Event, Upstream, engine_error, refusal
 from medgemma_tui.http_errors import ApiError, read_body
 from medgemma_tui.protocol import ChatChunk, ChatRequest, Progress
@@ -43,13 +43,16 @@ class Chat:
         upstream: Upstream,
         metrics: Metrics,
         auditor: Auditor,
+        judged: Callable[[], Awaitable[None]],
     ) -> None:
+        """``judged`` returns once it is known whether the box was found fit."""
         self._admission = admission
         self._board = board
         self._signal = signal
         self._upstream = upstream
         self._metrics = metrics
         self._auditor = auditor
+        self._judged = judged
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request. Raises ApiError while nothing has been sent."""
@@ -61,8 +64,9 @@ class Chat:
         try:
             chat = await read_body(request, ChatRequest)
             owner = peer.owner(request.headers.get("x-medgemma-session"))
-            account = Account(self._auditor, peer, owner, chat)
-            work = self._answer(chat, peer, owner, account, out)
+            checks = of_health_run(peer, request)
+            account = Account(self._auditor, peer, owner, chat, checks=checks)
+            work = self._answer(chat, peer, owner, account, out, checks=checks)
             stayed = await until_hangup(receive, out.beating(work) if chat.wait and chat.stream else work)
             outcome = "ok" if stayed or out.ended else "cancelled"  # a reply's end is told as a hang-up is
         except asyncio.CancelledError:  # the server ends; a hang-up cancels the work only
@@ -80,10 +84,13 @@ class Chat:
             if account is not None:
                 account.ended("dropped" if out.dropped else outcome)
 
-    async def _answer(self, chat: ChatRequest, peer: Peer, owner: str, account: Account, out: _Out) -> None:
+    async def _answer(
+        self, chat: ChatRequest, peer: Peer, owner: str, account: Account, out: _Out, *, checks: bool
+    ) -> None:
         began = time.monotonic()
         reply = self._stream if chat.stream else self._whole
-        with self._admission.ticket(peer.uid, patient=chat.wait) as ticket:
+        await self._judged()
+        with self._admission.ticket(peer.uid, patient=chat.wait, checks=checks) as ticket:
             while True:
                 async for progress in self._admission.turn(ticket):
                     account.position = account.position or progress.position or 0
@@ -144,12 +151,12 @@ class Chat:
         """Why the engine is gone, as far as it is known a moment later: a stream breaks before its process's end."""
         try:
             async with asyncio.timeout(_VERDICT_S):
-                while self._board.ready:
+                while self._board.ready_for(checks=True):
                     await self._signal.wait()
         except TimeoutError:
             pass
-        if self._board.health.reason in ("out_of_memory", "model_invalid", "failed"):
-            return self._board.refusal()
+        if self._board.engine.reason in ("out_of_memory", "model_invalid", "failed"):
+            return self._board.refusal(checks=True)
         return ApiError(503, "worker_lost", "the model process was lost before its answer was whole", retry_after_s=1)
 
 

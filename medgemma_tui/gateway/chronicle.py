@@ -17,9 +17,13 @@ from medgemma_tui.settings import Settings
 _POLICY = (
     "identifiers", "lock_after_s", "wipe_after_s", "slots", "queue_limit", "queue_per_user", "session_ttl_s",
     "session_max_bytes", "parked_total_bytes", "audit_retention_days", "audit_max_bytes", "socket_mode", "max_tokens",
+    "when_unfit",
 )  # fmt: skip
 """Settings that are numbers, or words of fixed sets."""
-_NAMES = ("users_group", "ops_group", "auditors_group", "model", "engine_socket", "clinical_dir", "instructions")
+_NAMES = (
+    "users_group", "ops_group", "auditors_group", "model", "engine_socket", "clinical_dir", "instructions",
+    "health_dir", "golden_file",
+)  # fmt: skip
 """Settings that are texts: whether they are set, and in the keyed hash, so that a change shows."""
 _ENDS = ("ready", "worker_lost", "out_of_memory", "model_invalid", "failed")
 

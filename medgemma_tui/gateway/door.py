@@ -149,7 +149,10 @@ class Entrance:
 
 
 class RoleGate:
-    """ASGI middleware of one route: 403 for members without one of ``roles``."""
+    """ASGI middleware of one route: 403 for members without one of ``roles``.
+
+    No roles: for the gateway's own user and root, who have all of them, and for nobody who has all of them by groups.
+    """
 
     def __init__(self, app: ASGIApp, door: Door, roles: frozenset[Role]) -> None:
         self._app = app
@@ -159,7 +162,10 @@ class RoleGate:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Let the call through. Raises ApiError."""
         peer: Peer = scope["state"]["peer"]
-        if peer.roles.isdisjoint(self._roles):
+        if not self._roles and not self._door.policy.owns(peer.uid):
+            self._door.incidents.note("refused", "own_user_needed", peer)
+            raise ApiError(403, "forbidden", "this call is for the gateway's own user", code="own_user_needed")
+        if self._roles and peer.roles.isdisjoint(self._roles):
             self._door.incidents.note("refused", "role_needed", peer)
             group = self._door.policy.group_names(self._roles)
             needed = ", ".join(role for role in Role if role in self._roles)

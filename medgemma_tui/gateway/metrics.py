@@ -9,13 +9,13 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from prometheus_client.registry import Collector
 
 from medgemma_tui.gateway.auditing import Figures
-from medgemma_tui.protocol import GpuSample, Health, Telemetry, Usage
+from medgemma_tui.protocol import Fitness, GpuSample, Health, Telemetry, Usage
 
 OUTCOMES = frozenset(
     {
         "ok", "cancelled", "error", "invalid_request_error", "forbidden", "too_large", "queue_full", "timeout",
         "starting", "loading", "worker_lost", "out_of_memory", "model_invalid", "failed", "audit_full",
-        "shutting_down",
+        "unfit", "shutting_down",
     }
 )  # fmt: skip
 """The values of ``outcome``; any other error type of an engine counts as ``error``."""
@@ -41,9 +41,13 @@ class Metrics:
     """The counters and histograms, in a registry of their own."""
 
     def __init__(
-        self, live: Callable[[], tuple[Health, int, int, int]], audit: Callable[[], Figures] | None = None
+        self,
+        live: Callable[[], tuple[Health, int, int, int]],
+        audit: Callable[[], Figures] | None = None,
+        fitness: Callable[[], Fitness | None] = lambda: None,
     ) -> None:
-        """``live`` gives the health, and how many requests wait, are answered, and conversations are parked."""
+        """``live`` gives the health, and how many requests wait, are answered, and conversations are parked.
+        ``fitness`` gives the last health run's verdict."""
         self._registry = CollectorRegistry()
         self._requests = Counter(
             "medgemma_requests", "Chat requests by how they ended", ["outcome"], registry=self._registry
@@ -63,7 +67,7 @@ class Metrics:
         )
         self.last_speed: float | None = None
         """Tokens a second of the reply that ended last, by its engine's account."""
-        self._live = _Live(live, audit)
+        self._live = _Live(live, audit, fitness)
         self._registry.register(self._live)
 
     def count(self, outcome: str) -> None:
@@ -97,9 +101,15 @@ class Metrics:
 class _Live(Collector):
     """What is read when somebody asks."""
 
-    def __init__(self, live: Callable[[], tuple[Health, int, int, int]], audit: Callable[[], Figures] | None) -> None:
+    def __init__(
+        self,
+        live: Callable[[], tuple[Health, int, int, int]],
+        audit: Callable[[], Figures] | None,
+        fitness: Callable[[], Fitness | None],
+    ) -> None:
         self._read = live
         self._audit = audit
+        self._fitness = fitness
         self.gpus: list[GpuSample] = []
 
     def describe(self) -> list[Metric]:
@@ -118,6 +128,7 @@ class _Live(Collector):
         yield GaugeMetricFamily("medgemma_parked_sessions", "Conversations parked in memory", value=parked)
         yield CounterMetricFamily("medgemma_worker_restarts", "Restarts of the worker", value=health.restarts)
         yield from self._audit_figures()
+        yield from self._fitness_figures()
         if health.percent is not None:
             yield GaugeMetricFamily("medgemma_load_percent", "How much of the model is loaded", value=health.percent)
         for name, text, figure in _GPU_GAUGES:
@@ -127,6 +138,26 @@ class _Live(Collector):
                     gauge.add_metric([str(gpu.index), gpu.name], value)
             if gauge.samples:
                 yield gauge
+
+    def _fitness_figures(self) -> Iterator[Metric]:
+        fitness = self._fitness()
+        if fitness is None:
+            return
+        verdict = GaugeMetricFamily(
+            "medgemma_fitness", "1 for the verdict of the last whole health run", labels=["verdict"]
+        )
+        for each in ("ok", "warning", "unknown", "critical"):
+            verdict.add_metric([each], each == fitness.verdict)
+        yield verdict
+        yield GaugeMetricFamily(
+            "medgemma_fitness_timestamp_seconds", "When that run began, since 1970", value=fitness.at
+        )
+        yield GaugeMetricFamily(
+            "medgemma_fitness_failing_checks", "Its results that are not ok", value=len(fitness.failing)
+        )
+        yield GaugeMetricFamily(
+            "medgemma_fitness_refuses", "1 while questions are refused for that verdict", value=fitness.refuses
+        )
 
     def _audit_figures(self) -> Iterator[Metric]:
         if self._audit is None:

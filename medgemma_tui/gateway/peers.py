@@ -15,6 +15,8 @@ import struct
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from starlette.requests import Request
+
 from medgemma_tui.gateway.roles import Policy, Role
 
 _SO_PEERGROUPS = 59  # Linux 4.13; not in Python's socket module
@@ -58,6 +60,11 @@ class Peer:
         if _KEY.fullmatch(session):
             return f"{self.uid}:s.{session}"
         return f"{self.uid}:h.{hashlib.sha256(session.encode('utf-8', 'surrogatepass')).hexdigest()[:32]}"
+
+
+def of_health_run(peer: Peer, request: Request) -> bool:
+    """Whether a call is a health run's: it says so, and comes from root or the gateway's own user."""
+    return request.headers.get("x-medgemma-health") == "1" and peer.uid in (0, os.geteuid())
 
 
 @functools.lru_cache(maxsize=256)

@@ -40,9 +40,13 @@ class Policy:
 
     def roles(self, uid: int, gids: frozenset[int]) -> frozenset[Role]:
         """The roles of a process with this uid and these groups, its own among them; empty: an outsider."""
-        if uid in (0, self.uid):
+        if self.owns(uid):
             return EVERY_ROLE
         return frozenset(role for role, group in self.groups.items() if group.gid in gids)
+
+    def owns(self, uid: int) -> bool:
+        """True for the gateway's own user and root."""
+        return uid in (0, self.uid)
 
     def group_names(self, roles: frozenset[Role]) -> str:
         """The groups whose members have one of these roles, for a sentence; empty where none is configured."""

@@ -82,7 +82,7 @@ async def _serve(settings: Settings, listener: Listener, access: roles.Access, *
         directory = model_directory(settings)
         engine = Supervisor(command, board, budget, check=lambda: model_dir.inspect(directory))
     auditor = Auditor(AuditStore(settings), board)
-    gateway = Gateway(settings, changed, board, upstream, lambda: engine.pid, auditor)
+    gateway = Gateway(settings, changed, board, upstream, lambda: engine.pid, auditor, listener.path)
     application = gateway.application(access.policy(os.geteuid(), listener.group))
     server = _Server(
         uvicorn.Config(

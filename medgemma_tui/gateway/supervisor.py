@@ -189,7 +189,7 @@ class Supervisor:
                 reason = "worker_lost" if health.reason == "failed" else health.reason
                 own = {"restarts": self._restarts, "worker_pid": pid, "reason": reason}
                 self._board.put(health.model_copy(update=own))
-            await asyncio.sleep(self._timing.poll_ready_s if self._board.ready else self._timing.poll_s)
+            await asyncio.sleep(self._timing.poll_ready_s if self._board.engine.status == "ok" else self._timing.poll_s)
 
     def _put_end(self, end: _End, *, retry_in_s: float | None = None, final: bool = False) -> None:
         last = end.last if end.last is not None and end.last.reason == end.reason else None

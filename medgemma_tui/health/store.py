@@ -66,6 +66,13 @@ class Store:
         reports = self.reports()
         return reports[-1] if reports else None
 
+    def changed_ns(self) -> int:
+        """When a report last came or went, as the file system's clock says; 0 where none can be there."""
+        try:
+            return (self.directory / _RUNS).stat().st_mtime_ns
+        except OSError:
+            return 0
+
     def put(self, name: str, record: BaseModel) -> None:
         """Keep a record under a file name of its own. Raises StoreError."""
         self._write(Path(name), record.model_dump_json())

@@ -157,7 +157,7 @@ class ModelList(Reply):
 
 
 HealthReason = Literal[
-    "ready", "starting", "loading", "worker_lost", "out_of_memory", "model_invalid", "failed", "audit_full"
+    "ready", "starting", "loading", "worker_lost", "out_of_memory", "model_invalid", "failed", "audit_full", "unfit"
 ]
 
 
@@ -167,6 +167,8 @@ class Health(Reply):
     ``percent`` is of the load. ``detail`` is a sentence in English for logs; the screen words ``reason`` itself.
     ``code`` narrows ``model_invalid`` (see ``model_dir.ModelDirError``; ``params`` holds its values as text) and
     ``out_of_memory`` (``gpu_loading``, ``host_loading``), and ``audit_full`` (an ``audit.errors.AuditCode``).
+    ``unfit``: by the site's policy nothing is answered, as the health run at ``params``' ``time`` found the box not
+    fit; ``failing`` has the ids of the critical results, by commas.
     ``privacy`` is the worker's own, for the gateway; ``audit`` the gateway's log, for a health report to anchor.
     """
 

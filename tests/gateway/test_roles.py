@@ -27,6 +27,10 @@ USERS, OPS, AUDITORS = 47110, 47111, 47112  # groups that no system has
 ANNA, BERT, OPERATOR, AUDITOR, BOTH, STRANGER = range(48001, 48007)
 QUESTION = {"messages": [{"role": "user", "content": "What does ECG mean?"}], "max_tokens": 4}
 EVENT = {"event": "login", "outcome": "ok"}
+REPORT = {
+    "phase": "health", "started": 1.8e9, "seconds": 1, "version": "1", "box": "b", "demo": True, "verdict": "unknown",
+    "results": [],
+}  # fmt: skip
 
 MEMBERS = {"users", "ops", "auditors"}
 ROUTES = {  # who may call what; the bodies are such that they succeed
@@ -42,6 +46,9 @@ ROUTES = {  # who may call what; the bodies are such that they succeed
     ("GET", "/v1/session"): ({"users"}, None),
     ("DELETE", "/v1/session"): ({"users"}, None),
     ("POST", "/v1/events"): (MEMBERS, EVENT),
+    ("GET", "/v1/health/report"): ({"ops"}, None),
+    ("POST", "/v1/health/report"): (set(), REPORT),  # the gateway's own user and root
+    ("POST", "/v1/health/run"): ({"ops"}, None),
     ("GET", "/v1/memory"): ({"users", "ops"}, None),
     ("GET", "/v1/audit"): ({"auditors"}, None),
     ("GET", "/v1/audit/verify"): ({"auditors"}, None),
@@ -92,6 +99,8 @@ def test_each_role_has_its_routes_and_no_other(clinic, method, path):
         if role in allowed:
             assert said.status < 500, said
             assert said.status != 403, said
+        elif not allowed:
+            assert (said.status, said.code) == (403, "own_user_needed"), (role, said)
         else:
             assert (said.status, said.code) == (403, "role_needed"), (role, said)
             assert said.json["error"]["params"]["group"] in ("47110", "47111", "47112", "47110, 47111")
