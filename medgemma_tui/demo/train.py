@@ -14,11 +14,13 @@ import copy
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from importlib.metadata import version
 from pathlib import Path
 
 import torch
 from transformers import Gemma3ForCausalLM, Gemma3TextConfig, GenerationConfig, PreTrainedTokenizerFast
 
+from medgemma_tui import model_manifest
 from medgemma_tui.demo import model_dir
 from medgemma_tui.demo.corpus import entries
 from medgemma_tui.demo.float32_kernels import use_float32_kernels
@@ -239,6 +241,13 @@ def save(model: Gemma3ForCausalLM, tokenizer: PreTrainedTokenizerFast, out: Path
     tokenizer.save_pretrained(out)
     turns = sum(len(entry.turns) for entry in entries())
     (out / "DEMO.md").write_text(ABOUT.format(parameters=parameters, seed=SEED, turns=turns), "utf-8")
+    write_manifest(out)
+
+
+def write_manifest(out: Path) -> None:
+    """List the directory's files with their hashes, for ``health`` to compare with."""
+    versions = {name: version(name) for name in ("torch", "transformers")}
+    model_manifest.write(out, source="medgemma_tui.demo.train", revision=f"seed {SEED}", versions=versions)
 
 
 def main() -> None:

@@ -11,6 +11,7 @@ CHECKS: tuple[Check, ...] = (
     *model.CHECKS,
     *service.CHECKS,
     *golden.CHECKS,
+    *model.AFTER_GOLDEN,
     *privacy.CHECKS,
     *audit.CHECKS,
     *history.CHECKS,
