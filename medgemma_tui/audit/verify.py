@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import contextlib
 from collections import OrderedDict
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -27,6 +27,8 @@ from medgemma_tui.protocol.audit import AuditFinding, AuditFindingKind, AuditNot
 _CLOCK_SLACK: Final = timedelta(seconds=2)
 _TRIES: Final = 3
 _MOST_TORN: Final = 100
+_TELL_EVERY: Final = 2000
+"""Lines."""
 
 
 def verify(directory: Path, key_file: Path, anchors_file: Path) -> AuditVerdict:
@@ -43,11 +45,24 @@ def verify(directory: Path, key_file: Path, anchors_file: Path) -> AuditVerdict:
     return verdict.model_copy(update={"findings": findings, "whole": not findings})
 
 
-def verify_with(directory: Path, secret: Key, anchors_file: Path) -> AuditVerdict:
-    """The same with a key at hand: for the gateway, in a thread. Never raises."""
+def verify_with(
+    directory: Path,
+    secret: Key,
+    anchors_file: Path,
+    *,
+    known: Sequence[Anchor] = (),
+    told: Callable[[float], None] = lambda _percent: None,
+) -> AuditVerdict:
+    """The same with a key at hand, in a thread. Never raises.
+
+    ``known``: records that were named elsewhere, as in an earlier health report; those under another key do not count.
+    ``told`` is called now and then with the percent that is done.
+    """
     for attempt in range(_TRIES):
         try:
-            return _Check(secret, _Anchors.read(anchors_file, secret)).run(directory)
+            anchors = _Anchors.read(anchors_file, secret)
+            anchors.know(known, secret)
+            return _Check(secret, anchors, told).run(directory)
         except FileNotFoundError as error:  # the retention removed a file meanwhile: begin again
             if attempt + 1 == _TRIES or not directory.is_dir():
                 return _unreadable(directory, error)
@@ -70,6 +85,9 @@ class _Anchors:
     append_only: bool = False
     heads: dict[int, set[str]] = field(default_factory=dict)
     newest: Anchor | None = None
+    """Of the file's."""
+    known: Anchor | None = None
+    """The latest record that was named elsewhere."""
     count: int = 0
     torn: int = 0
     foreign: int = 0
@@ -87,6 +105,14 @@ class _Anchors:
             return found
         found.there = True
         return found
+
+    def know(self, named: Sequence[Anchor], secret: Key) -> None:
+        """Take records that were named elsewhere."""
+        for each in named:
+            if each.key_id == secret.id:
+                self.heads.setdefault(each.seq, set()).add(each.head)
+                if self.known is None or each.seq > self.known.seq:
+                    self.known = each
 
     def _take(self, lines: Iterable[bytes], secret: Key, name: str) -> None:
         for number, line in enumerate(lines, 1):
@@ -110,6 +136,7 @@ class _Check:
 
     secret: Key
     anchors: _Anchors
+    told: Callable[[float], None]
     chain: Chain = field(init=False)
     first_time: str = ""
     last_time: str = ""
@@ -129,15 +156,19 @@ class _Check:
         self.chain = Chain(self.secret, extents[0].file.first if extents else 1)
         findings = self.chain.findings
         torn: list[RawLine] = []  # half written, or zeros where a power loss left none of it, and nothing behind
+        whole, before = sum(extent.size for extent in extents), 0
         for extent in extents:
             name = extent.file.path.name
             for line in reading.lines(extent):
+                if line.number % _TELL_EVERY == 0:
+                    self.told(100 * (before + line.start) / whole)
                 if extent is extents[-1] and len(torn) < _MOST_TORN and self._half_written(line):
                     torn.append(line)
                     continue
                 for each in [*torn, line]:
                     self._follow(each, name)
                 torn.clear()
+            before += extent.size
         self.chain.end()
         if not self.chain.records and self.chain.foreign_key:
             findings.listed.clear()
@@ -235,7 +266,8 @@ class _Check:
             self.chain.findings.add(found)
 
     def _truncated(self) -> None:
-        newest = self.anchors.newest
+        named = [each for each in (self.anchors.newest, self.anchors.known) if each is not None]
+        newest = max(named, key=lambda each: each.seq, default=None)
         if newest is not None and newest.seq > self.chain.last:
             seq = self.chain.last + 1
             self.chain.findings.add(AuditFinding(kind="truncated", seq=seq, last=newest.seq, time=newest.time))
