@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import io
 import os
 import sys
@@ -11,6 +10,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from medgemma_tui import cli_audit, cli_health
+from medgemma_tui.cli_options import Demo, Lang, Model, Socket, complain, load_settings, one_service
 from medgemma_tui.exits import ExitCode
 
 if TYPE_CHECKING:
@@ -22,13 +23,6 @@ app = typer.Typer(
     rich_markup_mode=None,
     context_settings={"max_content_width": 100},
 )
-
-
-Demo = Annotated[bool, typer.Option("--demo", help="Use the embedded demo model. DEMO, NOT MEDICAL.")]
-# Whether a place can be used is said by those who use it, in their words and with their exit codes: not by typer.
-Model = Annotated[Path | None, typer.Option("--model", metavar="DIR", readable=False, help="Directory of the model.")]
-Socket = Annotated[Path | None, typer.Option("--socket", metavar="PATH", readable=False, help="Socket of the gateway.")]
-Lang = Annotated[str | None, typer.Option("--lang", metavar="zh|en", help="Language of the screen and of messages.")]
 
 
 def run() -> int:
@@ -53,7 +47,7 @@ def run() -> int:
         _drop_output()
         if not isinstance(error, BrokenPipeError):  # who hung up does not want to hear why
             place = f"{error.filename}: " if error.filename else ""
-            _complain(f"{place}{error.strerror or type(error).__name__}")
+            complain(f"{place}{error.strerror or type(error).__name__}")
         return ExitCode.FAILED
     except Exception as error:  # not left to sys.excepthook: typer puts its own there
         print(crash.report(error), file=sys.stderr)
@@ -68,7 +62,7 @@ def _command() -> int:
         return int(result) if isinstance(result, int) else ExitCode.OK
     except SettingsError as error:
         for problem in error.problems:
-            _complain(f"{error.source}: {problem}")
+            complain(f"{error.source}: {problem}")
         return ExitCode.USAGE
     except typer.Abort:
         return ExitCode.INTERRUPTED
@@ -78,12 +72,12 @@ def _command() -> int:
         from medgemma_tui.clinical.tables import TableError
 
         if isinstance(error, TableError):  # a list changed after it was looked at
-            _complain(str(error))
+            complain(str(error))
             return ExitCode.USAGE
         if not hasattr(error, "format_message"):
             raise
         _complain_of_usage(error)
-        return int(getattr(error, "exit_code", ExitCode.USAGE))
+        return cli_health.usage_code(error) or int(getattr(error, "exit_code", ExitCode.USAGE))
 
 
 def _complain_of_usage(error: Exception) -> None:
@@ -98,36 +92,11 @@ def _complain_of_usage(error: Exception) -> None:
     print(clean(told).rstrip(), file=sys.stderr)
 
 
-def _complain(problem: str) -> None:
-    """One line on stderr. It may hold names from files, the environment and the command line."""
-    from medgemma_tui.safetext import clean_line
-
-    with contextlib.suppress(OSError):
-        print(clean_line(f"medgemma-tui: {problem}"), file=sys.stderr)
-
-
 def _drop_output() -> None:
     """What stdout still holds cannot be written: let it go, or Python tries again at exit and says so in its way."""
     nowhere = os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, 1)
     os.close(nowhere)
-
-
-def _settings(demo: bool, model: Path | None, socket: Path | None, lang: str | None, **more: object) -> Settings:
-    """Settings with these flags on top; the language is set for every message from here on."""
-    from medgemma_tui import i18n, settings
-
-    if demo and model is not None:
-        raise settings.SettingsError("command line", ["--demo and --model exclude each other"])
-    loaded = settings.load(
-        demo=demo or None,
-        model=model.absolute() if model is not None else None,
-        socket=socket.absolute() if socket is not None else None,
-        lang=lang,
-        **more,
-    )
-    i18n.set_language(loaded.lang or i18n.language_from_environment())
-    return loaded
 
 
 def _use_site_lists(settings: Settings) -> None:
@@ -144,15 +113,6 @@ def _collect_seldom() -> None:
     import gc
 
     gc.set_threshold(50_000)
-
-
-def _one_service(demo: bool, model: Path | None, socket: Path | None) -> None:
-    """Raises SettingsError where a service and a model are both asked for: a service has its own model."""
-    from medgemma_tui.settings import SettingsError
-
-    if socket is not None and (demo or model is not None):
-        other = "--demo" if demo else "--model"
-        raise SettingsError("command line", [f"--socket and {other} exclude each other: the service has its own model"])
 
 
 def _hand_down(context: typer.Context, name: str) -> None:
@@ -196,8 +156,8 @@ def screen(
     if context.invoked_subcommand is not None:
         _hand_down(context, context.invoked_subcommand)
         return ExitCode.OK
-    _one_service(demo, model, socket)
-    settings = _settings(demo, model, socket, lang, profile=profile)
+    one_service(demo, model, socket)
+    settings = load_settings(demo, model, socket, lang, profile=profile)
     _use_site_lists(settings)
     from medgemma_tui.tui import environment
 
@@ -235,8 +195,8 @@ def ask(
     ] = None,
 ) -> int:
     """Ask one question: the answer on stdout, the reasoning on stderr, or both as JSON."""
-    _one_service(demo, model, socket)
-    settings = _settings(
+    one_service(demo, model, socket)
+    settings = load_settings(
         demo, model, socket, lang, thinking=thinking, thinking_budget=thinking_budget, max_tokens=max_tokens,
         temperature=temperature, sections=sections, identifiers=identifiers,
     )  # fmt: skip
@@ -260,7 +220,7 @@ def analyze(
 ) -> int:
     """What the clinical layer finds in a text: entities, terms, what a question lacks, identifiers. No model."""
     _collect_seldom()
-    settings = _settings(False, None, None, lang)
+    settings = load_settings(False, None, None, lang)
     _use_site_lists(settings)
     from medgemma_tui import analyze as analyze_mode
 
@@ -286,7 +246,7 @@ def terms_lookup(
 ) -> int:
     """The standard terms in a text, with their ICD-11 and ICD-10 codes."""
     _collect_seldom()
-    _use_site_lists(_settings(False, None, None, lang))
+    _use_site_lists(load_settings(False, None, None, lang))
     from medgemma_tui import terms
 
     return terms.lookup(sys.stdin.read() if text == "-" else text, as_json=as_json)
@@ -303,7 +263,7 @@ def terms_import(
     lang: Lang = None,
 ) -> int:
     """Check a site's own table of terms and store it on this box."""
-    settings = _settings(False, None, None, lang)
+    settings = load_settings(False, None, None, lang)
     from medgemma_tui import terms
 
     return terms.import_file(settings, file, name)
@@ -319,7 +279,7 @@ def serve(
     private: Annotated[bool, typer.Option("--private", hidden=True)] = False,
 ) -> int:
     """The gateway and its worker, in the foreground: under systemd, or by hand."""
-    settings = _settings(demo, model, socket, None, max_model_len=max_model_len, slots=slots)
+    settings = load_settings(demo, model, socket, None, max_model_len=max_model_len, slots=slots)
     from medgemma_tui.gateway import serve as gateway
     from medgemma_tui.settings import run_dir
 
@@ -335,85 +295,21 @@ def privacy(
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> int:
     """Try to get out of each process, print what the kernel said, and exit with 0 only if everything is shut."""
-    _one_service(demo, model, socket)
-    settings = _settings(demo, model, socket, lang)
+    one_service(demo, model, socket)
+    settings = load_settings(demo, model, socket, lang)
     from medgemma_tui import privacy_command
 
     return privacy_command.run(settings, as_json=as_json)
 
 
-audit_app = typer.Typer(no_args_is_help=True)
-app.add_typer(audit_app, name="audit")
-
-LogDir = Annotated[
-    Path | None, typer.Option("--dir", metavar="DIR", readable=False, help="Directory of the log; else the service's.")
-]
-
-
-@audit_app.callback()
-def audit_group(context: typer.Context, lang: Lang = None, socket: Socket = None) -> None:
-    """The audit log: check it, or show what is in it."""
-    given = {"lang": lang, "socket": socket}
-    if context.invoked_subcommand:
-        context.default_map = {context.invoked_subcommand: {name: value for name, value in given.items() if value}}
-
-
-@audit_app.command("verify")
-def audit_verify(
-    directory: LogDir = None,
-    key: Annotated[
-        Path | None, typer.Option("--key", metavar="FILE", readable=False, help="The key; else audit.key beside DIR.")
-    ] = None,
-    anchors: Annotated[
-        Path | None,
-        typer.Option("--anchors", metavar="FILE", readable=False, help="The anchors; else those beside DIR."),
-    ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
-    socket: Socket = None,
-    lang: Lang = None,
-) -> int:
-    """Check every record of the log; exit with 0 only if none is altered, missing or out of order."""
-    settings = _settings(False, None, socket, lang)
-    from medgemma_tui import audit_command
-
-    places = audit_command.named(directory, key, anchors, settings)
-    return audit_command.verify(settings, places, as_json=as_json)
-
-
-@audit_app.command("show")
-def audit_show(
-    directory: LogDir = None,
-    since: Annotated[str | None, typer.Option(metavar="TIME", help="From this date, or date and time, on.")] = None,
-    until: Annotated[
-        str | None, typer.Option(metavar="TIME", help="Up to the end of this date, or before this time.")
-    ] = None,
-    user: Annotated[str | None, typer.Option(metavar="LOGIN|UID", help="Of this user.")] = None,
-    event: Annotated[
-        list[str] | None, typer.Option(metavar="EVENT", help="Of this kind; may be given several times.")
-    ] = None,
-    outcome: Annotated[str | None, typer.Option(metavar="WORD", help="With this outcome.")] = None,
-    session: Annotated[str | None, typer.Option(metavar="NAME", help="Of this conversation.")] = None,
-    as_csv: Annotated[bool, typer.Option("--csv", help="Print CSV with a first line of names.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object a record.")] = False,
-    socket: Socket = None,
-    lang: Lang = None,
-) -> int:
-    """Show the records that the options choose, oldest first."""
-    settings = _settings(False, None, socket, lang)
-    from medgemma_tui import audit_command
-
-    wanted = audit_command.wanted(since, until, user, event or [], outcome, session)
-    if isinstance(wanted, str) or (as_csv and as_json):
-        _complain(wanted if isinstance(wanted, str) else "--csv and --json exclude each other")
-        return ExitCode.USAGE
-    places = audit_command.named(directory, None, None, settings)
-    return audit_command.show(settings, places, wanted, "csv" if as_csv else "json" if as_json else "table")
+app.add_typer(cli_audit.app, name="audit")
+cli_health.register(app)
 
 
 @app.command()
 def locate(lang: Lang = None) -> int:
     """Where settings, model, socket, styles, catalogues and the audit log are."""
-    settings = _settings(False, None, None, lang)
+    settings = load_settings(False, None, None, lang)
     from medgemma_tui import locate as locations
     from medgemma_tui.safetext import clean_line
 

@@ -8,21 +8,17 @@ import shutil
 import sys
 from collections.abc import Iterator, Sequence
 
-from medgemma_tui import launch, problems
+from medgemma_tui import launch, problems, waiting
 from medgemma_tui import privacy_words as words
-from medgemma_tui.client import Client, ServiceError
+from medgemma_tui.client import ServiceError
 from medgemma_tui.exits import ExitCode
 from medgemma_tui.i18n import _, ngettext
 from medgemma_tui.privacy.watch import Watch, report_of
-from medgemma_tui.progress_line import ProgressLine
 from medgemma_tui.protocol import Finding, Health, PrivacyReport, ProcessPrivacy, Verdict
 from medgemma_tui.safetext import clean_line, escape_json
 from medgemma_tui.settings import Settings
 from medgemma_tui.tui.wrap import cells, pad, wrap_text
 
-_POLL_S = 0.2
-_PATIENCE_S = 300.0
-"""Seconds for which a worker may start or load: only a loaded one has opened all that it ever opens."""
 _GAP = "  "
 
 
@@ -64,30 +60,11 @@ async def _ask(
     failure: ServiceError | None = None
     try:
         async with launch.service(settings) as client:
-            health = await _loaded(client)
+            health = await waiting.loaded(client)
             theirs = await client.privacy()
     except ServiceError as error:
         failure = error
     return await trying, theirs, health, failure
-
-
-async def _loaded(client: Client) -> Health:
-    """The service's health once its worker is loaded, cannot be, or has had time enough. Raises ServiceError."""
-    progress = ProgressLine()
-    clock = asyncio.get_running_loop().time
-    reason, since = "", clock()
-    try:
-        while True:
-            health = await client.health()
-            if health.reason != reason:
-                reason, since = health.reason, clock()
-            coming = health.reason in ("starting", "loading") or health.retry_in_s is not None
-            if not coming or clock() - since >= _PATIENCE_S:
-                return health
-            progress.show(problems.health_sentence(health))
-            await asyncio.sleep(_POLL_S)
-    finally:
-        progress.clear()
 
 
 # --- telling ---

@@ -18,7 +18,7 @@ HIDDEN = "***"
 HANDED_OVER = "_MEDGEMMA_TUI_ARGUMENTS"
 """Names the file that the real arguments are in, for the process that we become."""
 _TEXT_COMMANDS = {"ask", "analyze", "lookup"}
-_PLAIN_COMMANDS = {"serve", "locate", "privacy", "audit", "import"}
+_PLAIN_COMMANDS = {"serve", "locate", "privacy", "audit", "import", "health", "preflight"}
 _SHOWN = {
     *_TEXT_COMMANDS, "terms", "-", "--demo", "--model", "--socket", "--lang", "--json", "--thinking",
     "--thinking-budget", "--max-tokens", "--temperature", "--seed", "--sections", "--identifiers", "--trace",

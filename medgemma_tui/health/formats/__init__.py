@@ -1,1 +1,1 @@
-"""The forms of a report: text, JSON, Nagios, Prometheus. One file each."""
+"""The forms of a report: for people, and for programs in three kinds."""

@@ -44,6 +44,7 @@ COMMON: Final[dict[str, Meaning]] = {
         N_("Run it again; if it stays so, make a support bundle (medgemma-tui health --bundle FILE) and report it."),
     ),
     "left_out": Meaning("skipped", N_("Left out on request.")),
+    "no_settings": Meaning("skipped", N_("Not looked at, because the settings are not valid.")),
     "no_service": Meaning("skipped", N_("No service answers, so this could not be asked.")),
     "no_card": Meaning("skipped", N_("There is no GPU to look at.")),
 }
