@@ -48,4 +48,4 @@ def state(facts: PrivacyFacts, own_seal: ProcessSeal | None, own_sockets: int | 
         text = _("sealed, but {reason} ({where}) · 0 network sockets").format(reason=found.brief, where=found.where)
         return State("warn", text, _("sealed, see F3"), _("sealed"), found.about)
     text = _("sealed · local-only: 0 network sockets ({names})").format(names=names)
-    return State("ok", text, _("local-only, sealed"), _("local-only"))
+    return State("ok", text, _("local-only, sealed"), _("sealed"))

@@ -1,4 +1,4 @@
-"""A check's figures in words: their name, their value in a unit a person reads, and the thresholds they are judged by."""
+"""A check's figures in words: their name, their value in a unit a person reads, and what they are judged by."""
 
 from __future__ import annotations
 

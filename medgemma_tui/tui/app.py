@@ -7,6 +7,7 @@ import signal
 import socket
 import sys
 import threading
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path, PurePath
@@ -17,13 +18,14 @@ from textual import events
 from textual.binding import Binding, BindingType
 from textual.timer import Timer
 
-from medgemma_tui import crash, i18n, problems
+from medgemma_tui import crash, fitness_words, i18n, memory_words, problems
 from medgemma_tui.clinical.budget import BudgetPlan
 from medgemma_tui.i18n import _
-from medgemma_tui.protocol import EventBody, ProcessSeal, Telemetry
+from medgemma_tui.protocol import EventBody, Fitness, Health, ProcessSeal, Telemetry
 from medgemma_tui.safetext import clean, clean_line
 from medgemma_tui.settings import Settings
-from medgemma_tui.tui import messages, profile, statements, themes
+from medgemma_tui.tui import keymap, messages, profile, statements, themes
+from medgemma_tui.tui.checkup import Checkup
 from medgemma_tui.tui.controller import Controller
 from medgemma_tui.tui.driver import SafeDriver
 from medgemma_tui.tui.errands import Errands
@@ -82,6 +84,7 @@ class MedgemmaApp(LockableApp):
         self.controller.demo = started_demo
         self.locker = Locker(self)
         self.taking_back = TakingBack(self)
+        self.checkup = Checkup(self)
         self._resting: Timer | None = None  # runs while nothing is typed
         self._failure = ""
         self.final_code = 0
@@ -270,6 +273,7 @@ class MedgemmaApp(LockableApp):
     def _each_second(self) -> None:
         self.locker.tick()
         self._watch_age()
+        self.checkup.tick()
         if isinstance(self._driver, SafeDriver):
             self._driver.look()
 
@@ -302,20 +306,45 @@ class MedgemmaApp(LockableApp):
         age = self.age_s
         gpu = statements.gpu(telemetry, state, age)
         privacy = statements.privacy(telemetry, self.own_sockets, state, age, self.own_seal)
-        self.chat.show_status(gpu, statements.model(state), privacy)
+        fitness = statements.fitness(self.fitness, state, time.time())
+        self.chat.show_status(gpu, statements.model(state), privacy, fitness)
         shown = telemetry if state.connected else None
         self.chat.show_telemetry(shown, gpu.text, statements.device(state), age)
         self.chat.title_bar.show(self.name_shown, self.is_demo, i18n.language())
         self._show_banner()
 
     def _show_banner(self) -> None:
+        """What keeps from answering now; where that is only a wait or nothing, that the box is not fit, too."""
+        health = self.state.health
+        waiting = health is not None and health.reason in ("loading", "starting")
         if self.state.lost:
             self.chat.banner.show(self._failure, "bad")
-        elif self.state.health is not None and self.state.health.reason != "ready":
-            waiting = self.state.health.reason in ("loading", "starting")
-            self.chat.banner.show(problems.health_sentence(self.state.health), "warn" if waiting else "bad")
+        elif health is not None and health.reason != "ready" and not waiting:
+            self.chat.banner.show(self._why_not(health), "bad")
         else:
-            self.chat.banner.show("")
+            keys = keymap.keys_of(keymap.command("health"), self.settings.keymap)
+            unfit = fitness_words.unfit(self.fitness, keys[0] if keys else _("Health"))
+            parts = [unfit, problems.health_sentence(health) if health is not None else ""]
+            self.chat.banner.show("\n".join(filter(None, parts)), "bad" if unfit else "warn")
+
+    @property
+    def fitness(self) -> Fitness | None:
+        """The last health run's verdict, as the service tells it; None where none is known."""
+        return self.telemetry.service.fitness if self.telemetry is not None else None
+
+    @property
+    def ran_out(self) -> str:
+        """What has run out of memory: the model as it was loaded, or the last answer; empty where nothing has."""
+        health, turns = self.state.health, self.controller.conversation.turns
+        if health is not None and memory_words.concerns(health):
+            return problems.health_sentence(health)
+        failed = turns[-1].error if turns else None
+        return problems.sentence(failed) if failed is not None and memory_words.concerns(failed) else ""
+
+    def _why_not(self, health: Health) -> str:
+        """Why nothing is answered; where memory is short, with the way to the help."""
+        way = keymap.way_to(keymap.command("memory"), self.settings.keymap)
+        return memory_words.advised(problems.health_sentence(health), health, way)
 
     @property
     def plan(self) -> BudgetPlan:

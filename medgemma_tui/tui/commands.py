@@ -12,7 +12,9 @@ from medgemma_tui.tui.app import MedgemmaApp
 from medgemma_tui.tui.conversation import Turn
 from medgemma_tui.tui.help_text import help_text
 from medgemma_tui.tui.screens import dialogs
+from medgemma_tui.tui.screens.end_process import EndProcess
 from medgemma_tui.tui.screens.guard import Guard
+from medgemma_tui.tui.screens.memory import MemoryScreen
 from medgemma_tui.tui.screens.pin import SetPin
 from medgemma_tui.tui.screens.prompt import PromptView
 from medgemma_tui.tui.screens.take_back import TakeBack
@@ -20,6 +22,7 @@ from medgemma_tui.tui.system_text import system_text
 from medgemma_tui.tui.widgets.pieces import is_demo
 
 if TYPE_CHECKING:
+    from medgemma_tui.tui.screens.health import HealthScreen
     from medgemma_tui.tui.screens.teaching import TeachingScreen
 
 _THINKING = {
@@ -43,6 +46,8 @@ _WINDOWS = {
     SetPin: "pin",
     TakeBack: "take_back",
     PromptView: "prompt",
+    MemoryScreen: "memory",
+    EndProcess: "end_process",
 }
 """Windows that have a help of their own."""
 
@@ -69,7 +74,33 @@ class Screen(MedgemmaApp):
         place = _WINDOWS.get(type(self.screen), place)
         if self._teaching is not None:
             place = "teaching"
+        elif self.checkup.is_open and not isinstance(self.screen, dialogs.Confirm):
+            place = "health"
         self.push_screen(dialogs.Reader(_("Help"), help_text(place, self.settings.keymap)))
+
+    def action_health(self) -> None:
+        """Whether this box is fit."""
+        self.checkup.open()
+
+    def on_health_screen_wanted(self, message: HealthScreen.Wanted) -> None:
+        """A health run is wanted."""
+        self.checkup.run(full=message.full)
+
+    def on_record_came(self, message: messages.RecordCame) -> None:
+        """What the service has of its health runs."""
+        self.checkup.told(message.record, message.error)
+
+    def on_run_went(self, message: messages.RunWent) -> None:
+        """A health run went on."""
+        self.checkup.went(message.progress)
+
+    def on_run_ended(self, message: messages.RunEnded) -> None:
+        """A health run is over."""
+        self.checkup.ended(message.error)
+
+    def action_memory(self) -> None:
+        """Help where memory is short."""
+        self.push_screen(MemoryScreen(self.wire, self.errands.note, self.ran_out))
 
     def action_system(self) -> None:
         """Every figure, live."""
@@ -85,6 +116,7 @@ class Screen(MedgemmaApp):
 
     def _show_state(self) -> None:
         super()._show_state()
+        self.checkup.heard(self.fitness, connected=self.state.connected)
         if self._system is not None and self._system.is_mounted:
             self._system.show(self._system_text())
 

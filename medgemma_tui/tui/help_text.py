@@ -78,6 +78,35 @@ _PLACES: dict[str, tuple[str, tuple[tuple[str, str], ...]]] = {
             ("Esc", N_("close; the chain is forgotten, the conversation stays as it was")),
         ),
     ),
+    "health": (
+        N_("You are in the health window: whether this box is fit, and what to do where it is not"),
+        (
+            ("Up, Down, PgUp, PgDn, Home, End", N_("move; what is failing stands first, with what to do")),
+            ("Enter", N_("open a check: its figures and limits, details, and how it was in the last runs")),
+            ("Left, Right", N_("in an opened check: the one before, the next one")),
+            ("R", N_("run the checks now (ops only); it goes on where you close the window")),
+            ("F", N_("run them with every byte of the model hashed, which takes minutes (ops only)")),
+            ("S, Tab", N_("every figure of GPU, host, service, model and privacy, live")),
+            ("Esc", N_("from a check to the list, from the list to the chat")),
+        ),
+    ),
+    "memory": (
+        N_("You are in memory help: who holds the card, what would fit, and how to take it"),
+        (
+            ("R", N_("ask for the figures again")),
+            ("PgUp, PgDn", N_("scroll")),
+            ("Up, Down, Enter", N_("ops only: choose a process and be asked whether it is to end")),
+            ("Esc", N_("close; nothing was changed")),
+        ),
+    ),
+    "end_process": (
+        N_("You are asked whether another's process is to end"),
+        (
+            ("N, Esc", N_("no: it is left alone")),
+            ("Y", N_("yes: it is sent the signal that is named; the audit log records that you did it")),
+            ("PgUp, PgDn", N_("read a long command line to its end")),
+        ),
+    ),
     "guard": (
         N_("You are asked what is to become of what could tell who the patient is"),
         (
@@ -129,7 +158,16 @@ _STATES = (
         N_("Privacy: local-only, sealed"),
         N_("measured just now: the kernel keeps screen, gateway and worker from any network, and none holds a socket"),
     ),
-    (N_("Privacy: not sealed"), N_("something could get out, or nobody knows better; F3 says what, and what to do")),
+    (
+        N_("Privacy: not sealed"),
+        N_("something could get out, or nobody knows better; F3, then S, says what, and what to do"),
+    ),
+    (N_("Health: fit"), N_("the last run of all checks found nothing wrong; its time stands beside it")),
+    (
+        N_("Health: NOT FIT"),
+        N_("a check found what must be put right before clinic; F3 says what. By site policy nothing may be answered"),
+    ),
+    (N_("Health: old, not checked"), N_("no run in the last 26 hours, or none at all: nobody knows")),
     (
         N_("lock"),
         N_(

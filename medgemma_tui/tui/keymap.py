@@ -14,7 +14,7 @@ from typing import Literal
 
 from textual.binding import Binding, BindingType
 
-from medgemma_tui.i18n import N_
+from medgemma_tui.i18n import N_, _
 
 Place = Literal["screen", "transcript"]
 
@@ -42,9 +42,10 @@ COMMANDS: tuple[Command, ...] = (
         N_("Show or hide the reasoning of every answer"), bar=2,
     ),
     Command(
-        "system", "system", "f3,ctrl+o", N_("System"),
-        N_("GPU, host, service, model and privacy, in full"), bar=4,
+        "health", "health", "f3,ctrl+o", N_("Health"),
+        N_("Whether this box is fit: the last report, every check, a new run"), bar=4,
     ),
+    Command("system", "system", "", N_("System"), N_("GPU, host, service, model and privacy, in full")),
     Command(
         "card", "card", "f4,ctrl+f", N_("Patient"),
         N_("Facts that go with every question of this patient"), bar=5,
@@ -56,6 +57,10 @@ COMMANDS: tuple[Command, ...] = (
     Command(
         "lock", "lock", "f6,ctrl+@,ctrl+2", N_("Lock"),
         N_("Cover the screen until you type your PIN or log in again"), bar=6,
+    ),
+    Command(
+        "memory", "memory", "", N_("Memory"),
+        N_("Where memory is short: who holds the card, what would fit, how to take it"),
     ),
     Command("pin", "set_pin", "", N_("Set PIN"), N_("The PIN that opens the locked screen, for this session")),
     Command(
@@ -162,6 +167,12 @@ def raw_keys(command: Command, overrides: Mapping[str, str]) -> list[str]:
 def keys_of(command: Command, overrides: Mapping[str, str]) -> list[str]:
     """The keys in force for a command, as a person reads them: ``["F2", "Ctrl+T"]``."""
     return list(dict.fromkeys(readable(key) for key in raw_keys(command, overrides)))
+
+
+def way_to(command: Command, overrides: Mapping[str, str]) -> str:
+    """How a person reaches a command: its keys, else through the palette: ``Ctrl+P, Memory``."""
+    keys = keys_of(command, overrides)
+    return " / ".join(keys) if keys else ", ".join([*keys_of(_BY_ID["palette"], overrides)[:1], _(command.label)])
 
 
 def readable(key: str) -> str:

@@ -10,6 +10,8 @@ from medgemma_tui.protocol import (
     ChatChunk,
     ErrorInfo,
     Health,
+    HealthProgress,
+    HealthRecord,
     ModelCard,
     ProcessSeal,
     SessionReply,
@@ -134,6 +136,31 @@ class Dropped(Message):
     def __init__(self, id: str, *, gone: bool) -> None:
         self.parcel = id
         self.gone = gone
+        super().__init__()
+
+
+class RecordCame(Message):
+    """What the service has of its health runs; ``error`` instead where it gave none."""
+
+    def __init__(self, record: HealthRecord | None, error: ErrorInfo | None = None) -> None:
+        self.record = record
+        self.error = error
+        super().__init__()
+
+
+class RunWent(Message):
+    """A health run went on."""
+
+    def __init__(self, progress: HealthProgress) -> None:
+        self.progress = progress
+        super().__init__()
+
+
+class RunEnded(Message):
+    """A health run is over; ``error`` where it was refused or has no report."""
+
+    def __init__(self, error: ErrorInfo | None = None) -> None:
+        self.error = error
         super().__init__()
 
 

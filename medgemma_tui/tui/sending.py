@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-from medgemma_tui import events, problems
+from medgemma_tui import events, memory_words, problems
 from medgemma_tui.clinical.budget import BudgetPlan
 from medgemma_tui.demo import corpus
 from medgemma_tui.i18n import _
@@ -289,7 +289,9 @@ class Sender:
             self._view.offer()
         if error is not None:
             keys = " / ".join(keymap.keys_of(keymap.command("regenerate"), self._desk.settings.keymap))
-            self._view.say(_("{keys} asks the question again.").format(keys=keys))
+            again = _("{keys} asks the question again.").format(keys=keys)
+            way = keymap.way_to(keymap.command("memory"), self._desk.settings.keymap)
+            self._view.say(memory_words.advised(again, error, way))
         self._changed()
 
     def stop(self) -> bool:

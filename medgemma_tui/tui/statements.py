@@ -1,13 +1,15 @@
-"""The three statements of the status bar. Each says what was measured, and "unknown" where nothing was."""
+"""The statements of the status bar. Each says what was measured, and "unknown" where nothing was."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-from medgemma_tui import privacy_state, problems
-from medgemma_tui.i18n import _
-from medgemma_tui.protocol import GpuSample, Health, ModelCard, ProcessSeal, Telemetry
+from medgemma_tui import fitness_words, privacy_state, problems
+from medgemma_tui.health import wording
+from medgemma_tui.i18n import _, ngettext
+from medgemma_tui.protocol import Fitness, GpuSample, Health, ModelCard, ProcessSeal, Telemetry
 from medgemma_tui.safetext import clean_line
+from medgemma_tui.tui.health_seen import is_old
 from medgemma_tui.tui.widgets.gpu_words import THROTTLES, no_card, nvml_reason
 from medgemma_tui.tui.widgets.status_bar import Level, Statement
 
@@ -47,7 +49,7 @@ def gpu(telemetry: Telemetry | None, link: Link, age_s: float = 0.0) -> Statemen
         worst = Statement(text, worst.level, short=worst.brief)
     if device(link) == "cpu" and worst.level != "bad":
         text = _("{card}; the model runs on the CPU").format(card=worst.text)
-        return Statement(text, "warn", short=_("not used · CPU"))
+        return Statement(text, "warn", short=_("not used · CPU"), shortest=_("not used"))
     return worst
 
 
@@ -64,11 +66,11 @@ def _none(telemetry: Telemetry, *, on_cpu: bool) -> Statement:
     if no_card(code):
         if on_cpu:
             text = _("none ({reason}); the model runs on the CPU").format(reason=reason)
-            return Statement(text, "warn", short=_("none · CPU"))
+            return Statement(text, "warn", short=_("none · CPU"), shortest=_("none"))
         return Statement(_("none ({reason})").format(reason=reason), "warn")
     if on_cpu:
         text = _("unknown ({reason}); the model runs on the CPU").format(reason=reason)
-        return Statement(text, "unknown", short=_("unknown · CPU"))
+        return Statement(text, "unknown", short=_("unknown · CPU"), shortest=_("unknown"))
     return Statement(_("unknown ({reason})").format(reason=reason), "unknown")
 
 
@@ -85,6 +87,7 @@ def _card(sample: GpuSample) -> Statement:
             _("memory errors: {count} uncorrected ({name})").format(count=sample.ecc_uncorrected, name=name),
             "bad",
             short=_("memory errors"),
+            shortest=_("errors"),
         )
     slowed = [THROTTLES[reason] for reason in sample.throttle or () if reason in THROTTLES]
     if slowed:
@@ -104,7 +107,7 @@ def model(link: Link) -> Statement:
     text, short, level = _model_state(link, named=not demo)
     if demo:
         return Statement(f"{_('DEMO, NOT MEDICAL')} · {text}", level, short=f"DEMO · {short}")
-    return Statement(text, level, short=short)
+    return Statement(text, level, short=short, shortest=_("loaded") if level == "ok" else "")
 
 
 def _model_state(link: Link, *, named: bool) -> tuple[str, str, Level]:
@@ -162,3 +165,32 @@ def privacy(
     running = telemetry.service.worker_pid is not None
     told = privacy_state.state(telemetry.privacy, own_seal, own_sockets, has_worker=running)
     return Statement(told.text, told.level, short=told.short, shortest=told.shortest)
+
+
+def fitness(told: Fitness | None, link: Link, now: float) -> Statement:
+    """The verdict of the last health run and when that was, in seconds since 1970; "old" where it tells no more."""
+    if not link.connected:
+        return Statement(_("unknown, the service does not answer"), "unknown")
+    if told is None:
+        return Statement(_("not checked yet"), "unknown", short=_("not checked"), shortest="?")
+    when = fitness_words.clock(told.at, now)
+    word = wording.verdict_word(told.verdict)
+    if told.verdict == "critical":
+        what = wording.title(told.failing[0]) if told.failing else ""
+        old = is_old(now - told.at)
+        text = _("{verdict} ({what}), {when}") if what else _("{verdict}, {when}")
+        short = _("{verdict}, old").format(verdict=word) if old else f"{word} {when}"
+        return Statement(text.format(verdict=word, what=what, when=when), "bad", short=short, shortest=word)
+    if is_old(now - told.at):
+        if told.at > now:
+            return Statement(_("checked at a time to come: is the clock right?"), "warn", short=_("clock wrong"), shortest=_("clock"))
+        return Statement(_("old, last checked {when}").format(when=when), "warn", short=_("old"))
+    if told.verdict == "ok":
+        return Statement(f"{word} {when}", "ok", short=f"{word} {when}", shortest=word)
+    count = len(told.failing)
+    if told.verdict == "warning":
+        text = ngettext("fit, {n} warning, {when}", "fit, {n} warnings, {when}", count).format(n=count, when=when)
+        return Statement(text, "warn", short=_("warning {when}").format(when=when), shortest=_("warning"))
+    return Statement(
+        f"{word}, {when}", "unknown", short=_("not known {when}").format(when=when), shortest=_("not known")
+    )

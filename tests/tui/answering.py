@@ -9,6 +9,7 @@ from medgemma_tui.protocol import (
     ChunkChoice,
     Delta,
     Health,
+    HealthRecord,
     ModelCard,
     ServiceSample,
     Telemetry,
@@ -67,6 +68,9 @@ class Answering:
 
     async def forget(self):
         pass
+
+    async def health_record(self):
+        return HealthRecord()
 
     async def note(self, event):
         self.events.append((event.event, event.outcome, event.counts))

@@ -1,7 +1,8 @@
-"""The three statements, the system screen and the ledger, from what the service tells."""
+"""The statements, the system screen and the ledger, from what the service tells."""
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from datetime import datetime
 from itertools import product
@@ -10,7 +11,10 @@ import pytest
 
 from medgemma_tui import i18n
 from medgemma_tui.clinical.budget import BudgetPlan
+from medgemma_tui.health import wording
+from medgemma_tui.i18n import _
 from medgemma_tui.protocol import (
+    Fitness,
     GpuProcess,
     GpuSample,
     Health,
@@ -106,6 +110,44 @@ def test_old_figures_are_no_statement():
     assert statements.gpu(now, UP, 1.0).level == statements.privacy(now, 0, UP, 1.0, SEALED).level == "ok"
 
 
+NOW = datetime(2026, 6, 24, 7, 1).timestamp()
+VERDICTS = [
+    ("ok", 1860.0), ("warning", 1860.0), ("unknown", 1860.0), ("critical", 1860.0), ("ok", 27 * 3600.0),
+    ("warning", -500.0), ("critical", 27 * 3600.0),
+]  # fmt: skip
+
+
+def verdict(status, age_s):
+    return Fitness(verdict=status, at=NOW - age_s, failing=[] if status == "ok" else ["gpu.memory", "model.files"])
+
+
+def statements_of(bar):
+    return re.split(r" [│|] ", bar)
+
+
+@pytest.mark.parametrize(
+    ("status", "age_s", "level", "short", "shortest"),
+    [
+        ("ok", 1860.0, "ok", "fit 06:30", "fit"),
+        ("warning", 1860.0, "warn", "warning 06:30", "warning"),
+        ("unknown", 1860.0, "unknown", "not known 06:30", "not known"),
+        ("critical", 1860.0, "bad", "NOT FIT 06:30", "NOT FIT"),
+        ("critical", 27 * 3600.0, "bad", "NOT FIT, old", "NOT FIT"),
+        ("ok", 27 * 3600.0, "warn", "old", "old"),
+        ("ok", -500.0, "warn", "clock wrong", "clock"),
+    ],
+)
+def test_the_verdict_with_its_time_and_old_where_it_tells_nothing_of_today(status, age_s, level, short, shortest):
+    said = statements.fitness(verdict(status, age_s), UP, NOW)
+    assert (said.level, said.brief, said.least) == (level, short, shortest)
+
+
+def test_a_verdict_that_nobody_gave_is_unknown_and_a_word_from_before_is_none():
+    assert statements.fitness(None, UP, NOW).level == "unknown"
+    gone = statements.fitness(verdict("ok", 0.0), Link(connected=False, lost=True), NOW)
+    assert (gone.level, gone.brief) == ("unknown", "unknown")
+
+
 SEVERAL = [
     sample(), sample(throttle=["sw_power_cap"]), sample(throttle=["hw_slowdown"]), sample(error_code="reset_required"),
     sample(ecc_uncorrected=2), Telemetry(time=1.0, nvml_error_code="version_mismatch"), Telemetry(time=1.0),
@@ -121,16 +163,20 @@ def test_eighty_columns_cut_no_statement_whatever_the_states_are(lang, demo):
     card = ModelCard(id="medgemma-1.5-4b-it", demo=demo, quantization="nf4", device="cpu")
     foreign = facts(worker=None, foreign_engine=True)
     told = [(0, facts()), (12, facts()), (None, facts()), (0, facts(NO_FILTER)), (0, facts(SWAP)), (0, foreign)]
-    for telemetry, health, (sockets, privacy) in product(SEVERAL, HEALTHS, told):
+    fits = [statements.fitness(each, UP, NOW) for each in (None, *(verdict(*each) for each in VERDICTS[1:4]))]
+    for telemetry, health, (sockets, privacy), fit in product(SEVERAL, HEALTHS, told, fits):
         now = telemetry.model_copy(update={"privacy": privacy})
         link = Link(connected=True, health=health, model=card)
         widget = StatusBar(profile.choose("color", {}))
         private = statements.privacy(now, sockets, link, own_seal=SEALED)
-        widget.show(statements.gpu(now, link), statements.model(link), private)
+        widget.show(statements.gpu(now, link), statements.model(link), private, fit)
         (line,) = widget.compose_lines(78)
         text = "".join(part for part, _ink in line)
         assert "…" not in text, text
         assert ("DEMO" in text) == demo
+        if health.reason == "ready" and private.level == "ok":
+            assert statements_of(text)[-1].startswith(_("{name}: {value}").format(name=_("Health"), value="")), text
+            assert (wording.verdict_word("critical") in text) == (fit.level == "bad")
 
 
 def test_an_nvml_without_a_driver_on_a_cpu_box():

@@ -243,9 +243,9 @@ class ChatScreen(Screen[None]):
         self.gpu.show(telemetry, reason, device, age_s)
         self.gpu_line.show(telemetry, reason, device, age_s)
 
-    def show_status(self, gpu: Statement, model: Statement, privacy: Statement) -> None:
-        """The three statements."""
-        self.status_bar.show(gpu, model, privacy)
+    def show_status(self, gpu: Statement, model: Statement, privacy: Statement, health: Statement) -> None:
+        """The statements of the status bar."""
+        self.status_bar.show(gpu, model, privacy, health)
 
     def relabel(self) -> None:
         """Say everything again in the language in use."""

@@ -15,7 +15,9 @@ from medgemma_tui.tui.wrap import cells, truncate, wrap
 Level = Literal["ok", "warn", "bad", "unknown"]
 
 MODEL = 1
-"""The place of the model among the three."""
+"""The place of the model among them."""
+HEALTH = 3
+"""The place of the health run's verdict."""
 
 _INKS = {"ok": Ink("ok"), "warn": Ink("warn", bold=True), "bad": Ink("bad", bold=True), "unknown": MUTED}
 
@@ -48,39 +50,47 @@ class Statement:
 
 
 class StatusBar(Panel):
-    """``GPU: … │ Model: … │ Privacy: …`` in one row."""
+    """``GPU: … │ Model: … │ Privacy: … │ Health: …`` in one row."""
 
     def __init__(self, profile: Profile, *, id: str | None = None, classes: str | None = None) -> None:
         super().__init__(id=id, classes=classes)
         self._glyphs = profile.glyphs
-        nothing = Statement("")
-        self._statements = (nothing, nothing, nothing)
+        self._statements = (Statement(""),) * 4
 
-    def show(self, gpu: Statement, model: Statement, privacy: Statement) -> None:
-        """Say these three from now on."""
-        self._statements = (gpu, model, privacy)
+    def show(self, gpu: Statement, model: Statement, privacy: Statement, health: Statement) -> None:
+        """Say these from now on."""
+        self._statements = (gpu, model, privacy, health)
         self.redraw()
 
     def compose_lines(self, width: int) -> list[Line]:
-        """One line: long forms where they fit, else short ones from the longest on, cut only at last."""
-        glyphs = self._glyphs
-        labels = (_("GPU"), _("Model"), _("Privacy"))
+        """One line: long forms where they fit, else short ones from the longest on, cut only at last.
+
+        Where not even the shortest fit, the verdict of the health run goes: the banner says what is not fit.
+        """
+        labels = (_("GPU"), _("Model"), _("Privacy"), _("Health"))
         heads = [_("{name}: {value}").format(name=label, value="") for label in labels]
+        return self._fitted(heads, width) or self._fitted(heads[:HEALTH], width, cut=True)
+
+    def _fitted(self, heads: list[str], width: int, *, cut: bool = False) -> list[Line]:
+        """The statements that have a head, in their forms that fit; nothing where none do and none may be ``cut``."""
+        glyphs, statements = self._glyphs, self._statements[: len(heads)]
         marks = {"ok": "", "warn": glyphs.warn + " ", "bad": glyphs.bad + " ", "unknown": ""}
 
         def said(item: Statement, text: str) -> str:
             return marks[item.level] + clean_line(text or _("unknown")).replace("·", glyphs.dot)
 
-        texts = [said(item, item.text) for item in self._statements]
-        briefs = [said(item, item.brief) for item in self._statements]
-        least = [said(item, item.least) for item in self._statements]
+        texts = [said(item, item.text) for item in statements]
+        briefs = [said(item, item.brief) for item in statements]
+        least = [said(item, item.least) for item in statements]
         gap = f" {glyphs.bar} "
-        room = width - sum(map(cells, heads)) - 2 * cells(gap)
+        room = width - sum(map(cells, heads)) - (len(heads) - 1) * cells(gap)
         for shorter in (briefs, least):
             _shorten(texts, shorter, room)
+        if not cut and sum(map(cells, texts)) > room:
+            return []
         _share(texts, room, glyphs.ellipsis)
         line: Line = []
-        for head, text, item in zip(heads, texts, self._statements, strict=True):
+        for head, text, item in zip(heads, texts, statements, strict=True):
             if line:
                 line.append((gap, MUTED))
             line += [(head, TEXT), *_demo_stands_out(text, _INKS[item.level])]
@@ -90,9 +100,9 @@ class StatusBar(Panel):
 def _shorten(texts: list[str], shorter: list[str], room: int) -> None:
     """Put shorter forms in the place of texts, as few as needed, until they fit in ``room`` cells together."""
     while (over := sum(map(cells, texts)) - room) > 0:
-        savings = {at: cells(texts[at]) - cells(shorter[at]) for at in range(3)}
+        savings = {at: cells(texts[at]) - cells(shorter[at]) for at in range(len(texts))}
         enough = [at for at in savings if savings[at] >= over]
-        # the model's state is what changes: it is shortened after the other two
+        # the model's state is what changes: it is shortened after the others
         at = max(savings, key=savings.__getitem__)
         if enough:
             at = min(enough, key=lambda place: (place == MODEL, savings[place]))
@@ -105,7 +115,7 @@ def _share(texts: list[str], room: int, ellipsis: str) -> None:
     """Cut texts, the longest first, until they fit in ``room`` cells together; those with DEMO at the very last."""
     for least, demo_too in ((12, False), (4, False), (1, True)):
         while (over := sum(map(cells, texts)) - room) > 0:
-            may = [at for at in range(3) if cells(texts[at]) > least and (demo_too or "DEMO" not in texts[at])]
+            may = [at for at in range(len(texts)) if cells(texts[at]) > least and (demo_too or "DEMO" not in texts[at])]
             if not may:
                 break
             at = max(may, key=lambda index: cells(texts[index]))
