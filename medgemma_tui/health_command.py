@@ -92,7 +92,8 @@ def run(options: Options) -> int:
 
 def _run(options: Options) -> int:
     try:
-        cli_options.one_service(options.demo, options.model, options.socket)
+        if not options.events:  # the gateway names its socket and the model that it serves
+            cli_options.one_service(options.demo, options.model, options.socket)
         settings = cli_options.load_settings(options.demo, options.model, options.socket, options.lang)
     except SettingsError as error:
         i18n.set_language("zh" if options.lang == "zh" else i18n.language_from_environment())

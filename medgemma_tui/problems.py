@@ -80,6 +80,8 @@ _ERRORS = {
         "The memory for parked conversations is full, so this one was not parked. Nobody else's was thrown out for it."
     ),
     "failed": N_("The model could not be kept running. The box's staff should look at the service's log."),
+    "health_running": N_("A health run is going on already. Wait for its end; what it finds will be the last report."),
+    "own_user_needed": N_("This is for the service's own user and root only."),
     "shutting_down": N_("The service is being stopped. What had been written is kept; ask again when it is back."),
 }
 
@@ -142,6 +144,15 @@ AUDIT_PROBLEMS = {  # by the code beside ``audit_full``: why, and what the box's
     ),
 }
 
+_HEALTH_RUN = {  # by the code beside ``health_failed``
+    "not_started": N_("The health run could not be started."),
+    "hung": N_("The health run said nothing for too long ({seconds} s) and was ended."),
+    "bad_output": N_("The health run told what could not be read, and was ended."),
+    "killed": N_("The health run was ended by another ({signal}) before it had a report."),
+    "no_report": N_("The health run ended without a report (exit code {exit})."),
+    "shutting_down": N_("The service is being stopped, and the health run with it."),
+}
+
 FINISHES = {  # by finish reason
     "length": N_("The answer reached its length limit and may be incomplete."),
     "cancelled": N_("Stopped by you; the answer is incomplete."),
@@ -162,6 +173,11 @@ def sentence(error: ErrorInfo) -> str:
     params = error.params or {}
     if error.type == "audit_full":
         return audit_sentence(str(error.code), params)
+    if error.type == "unfit":
+        return unfit_sentence(params)
+    if error.type == "health_failed" and error.code in _HEALTH_RUN:
+        more = _("The last report stays as it was. Run medgemma-tui health as the service's user to see more.")
+        return _joined(_filled(_HEALTH_RUN[str(error.code)], params), more)
     known = _known(error.type, error.code)
     if error.code == "context_length_exceeded" and "limit" in params:
         known = next((_TOO_LONG[name] for name in _TOO_LONG if name in params), known)
@@ -187,6 +203,8 @@ def health_sentence(health: Health) -> str:
         return _("The model process stopped; it is being restarted.")
     if health.reason == "audit_full":
         return audit_sentence(health.code, health.params)
+    if health.reason == "unfit":
+        return unfit_sentence(health.params)
     known = _known(health.reason, health.code)
     return _(known) if known else clean_line(health.detail)
 
@@ -204,7 +222,28 @@ def audit_sentence(code: str, params: dict[str, str]) -> str:
         parts.append(_("The box's staff: {help}").format(help=_filled(help_, params)))
     else:
         parts.append(_("The box's staff should look at the service's log."))
-    return ("" if language() == "zh" else " ").join(parts)
+    return _joined(*parts)
+
+
+def unfit_sentence(params: dict[str, str]) -> str:
+    """Why no question is taken although the model is there: the last health run found the box not fit, and the site's
+    policy is not to answer then. ``params``: ``time`` of that run, ``failing`` ids by commas."""
+    from medgemma_tui.health.wording import title  # which knows more than most commands need
+
+    failing = ", ".join(title(each) for each in params.get("failing", "").split(",") if each)
+    why = N_("No question is taken: the health run of {time} found this box not fit ({failing}).")
+    return _joined(
+        _filled(why, {"time": params.get("time", "?"), "failing": failing or "?"}),
+        _("Running answers finish; your draft is kept."),
+        _(
+            "The box's staff: see with F3 or medgemma-tui health what to do; a run that finds the box fit opens it "
+            "again."
+        ),
+    )
+
+
+def _joined(*sentences: str) -> str:
+    return ("" if language() == "zh" else " ").join(sentences)
 
 
 def _known(reason: str, code: str | int | None) -> str | None:
@@ -283,6 +322,7 @@ def exit_code(error: ErrorInfo) -> ExitCode:
         "failed": ExitCode.SERVICE_LOST,
         "not_started": ExitCode.SERVICE_LOST,
         "shutting_down": ExitCode.SERVICE_LOST,
+        "unfit": ExitCode.SERVICE_LOST,
         "forbidden": ExitCode.SERVICE_LOST,
         "cancelled": ExitCode.INTERRUPTED,
     }.get(error.type, ExitCode.FAILED)
