@@ -78,6 +78,8 @@ def run(options: Options) -> int:
     except KeyboardInterrupt:
         health_run.remark(_("Stopped by you. Nothing of this run was kept."))
         code = ExitCode.INTERRUPTED
+    except BrokenPipeError:  # the gateway that the events were for
+        code = _UNKNOWN
     except SystemExit:
         health_run.remark(_("Stopped from outside. Nothing of this run was kept."))
         code = _TERMINATED
@@ -93,6 +95,7 @@ def run(options: Options) -> int:
 def _run(options: Options) -> int:
     try:
         if not options.events:  # the gateway names its socket and the model that it serves
+            if not options.events:  # a gateway names its model, too
             cli_options.one_service(options.demo, options.model, options.socket)
         settings = cli_options.load_settings(options.demo, options.model, options.socket, options.lang)
     except SettingsError as error:

@@ -97,17 +97,32 @@ class Store:
         path = self.directory / name
         fresh = path.with_name(f".{path.name}.{os.getpid()}")
         try:
-            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            _make(path.parent)
             descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600)
             with os.fdopen(descriptor, "w", encoding="utf-8") as stream:
                 stream.write(text)
                 stream.flush()
                 os.fsync(stream.fileno())
+            _give(fresh)
             fresh.replace(path)
         except OSError as error:
             with contextlib.suppress(OSError):
                 fresh.unlink()
             raise StoreError(f"{path}: {error.strerror or type(error).__name__}") from None
+
+
+def _make(directory: Path) -> None:
+    """A directory, with those above it that are missing."""
+    if not directory.is_dir():
+        _make(directory.parent)
+        directory.mkdir(mode=0o700, exist_ok=True)
+        _give(directory)
+
+
+def _give(path: Path) -> None:
+    """What root makes in somebody else's directory is that one's: a service has to read its own reports."""
+    if os.geteuid() == 0 and (owner := path.parent.stat()).st_uid != 0:
+        os.chown(path, owner.st_uid, owner.st_gid, follow_symlinks=False)
 
 
 def brief(report: HealthReport) -> RunBrief:
