@@ -15,10 +15,10 @@ QUESTION: Final = "OK?"
 
 
 def run(context: Context) -> Outcome:
-    """Thinking is skipped, so that the one token is text: a trace's opening is not told."""
+    """Thinking is skipped, so that the one token is text: of the two, our worker feeds one that closes the trace."""
     question = [ChatMessage(role="user", content=QUESTION)]
     try:
-        reply = decode(context, question, within_s=WITHIN_S, max_tokens=1, thinking="skip")
+        reply = decode(context, question, within_s=WITHIN_S, max_tokens=2, thinking="skip")
     except NotAnswered as failure:
         return Outcome(failure.why, failure.params)
     if reply.first_token_s is None and not reply.usage.completion_tokens:
