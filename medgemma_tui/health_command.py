@@ -95,7 +95,6 @@ def run(options: Options) -> int:
 def _run(options: Options) -> int:
     try:
         if not options.events:  # the gateway names its socket and the model that it serves
-            if not options.events:  # a gateway names its model, too
             cli_options.one_service(options.demo, options.model, options.socket)
         settings = cli_options.load_settings(options.demo, options.model, options.socket, options.lang)
     except SettingsError as error:
