@@ -102,7 +102,7 @@ _DRIVER: dict[str, Meaning] = {
 }
 
 _PRESENT: dict[str, Meaning] = {
-    "ok": Meaning("ok", N_("{count} found; first is {card}.")),
+    "ok": Meaning("ok", N_("{count} found: {cards}.")),
     **_graded(
         "no_device",
         N_("NVML: no GPU in this box."),
@@ -250,7 +250,7 @@ _ASK_OWNER = N_("  This one alone would be enough: ask {user} to end it.")
 ITEMS: dict[str, Words] = {
     "pci_card": Words(N_("The PCI bus has an NVIDIA card at {address}: only the driver is missing or at fault.")),
     "no_pci_card": Words(N_("The PCI bus has no NVIDIA card.")),
-    "card": Words("{card}"),
+    "card": Words(N_("{card}:")),
     "card_silent": Words(N_("{card}: does not answer")),
     "memory_card": Words(N_("{card}, in GiB:")),
     "memory_weights": Words(N_("  weights {gib}")),

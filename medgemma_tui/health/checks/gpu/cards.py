@@ -9,7 +9,7 @@ from typing import Final
 from medgemma_tui.health import meanings
 from medgemma_tui.health.check import Outcome
 from medgemma_tui.health.context import Context
-from medgemma_tui.protocol import Figure, GpuSample, Item, NvmlErrorCode, Status, Unit
+from medgemma_tui.protocol import Figure, GpuSample, NvmlErrorCode, Status, Unit
 
 GIB: Final = 1 << 30
 NO_CARD: Final[tuple[NvmlErrorCode, ...]] = ("library_not_found", "driver_not_loaded", "no_device")
@@ -89,8 +89,3 @@ def figure(
 def gib(size: float) -> str:
     """Bytes in GiB, without the unit."""
     return f"{size / GIB:.2f}"
-
-
-def lines(code: str, *rows: dict[str, str]) -> tuple[Item, ...]:
-    """Items of one kind."""
-    return tuple(Item(code=code, params=row) for row in rows)

@@ -20,7 +20,8 @@ def run(context: Context) -> Outcome:
     """The outcome on this box."""
     if not answering(context):
         return nothing_to_judge(context)
-    return worst(ID, [_judged(card, _short(context, card)) for card in used(context)])
+    cards = used(context)
+    return worst(ID, [_judged(card, _short(context, card), len(cards) > 1) for card in cards])
 
 
 def _short(context: Context, card: GpuSample) -> int:
@@ -34,7 +35,7 @@ def _short(context: Context, card: GpuSample) -> int:
     return need.short if need is not None else 0
 
 
-def _judged(card: GpuSample, short: int) -> Outcome:
+def _judged(card: GpuSample, short: int, several: bool) -> Outcome:
     if card.processes is None:
         return Outcome("not_told_short" if short else "not_told", named(card, short=gib(short)))
     others = [process for process in card.processes if not process.is_worker]
@@ -42,6 +43,8 @@ def _judged(card: GpuSample, short: int) -> Outcome:
     params = named(card, count=str(len(others)), gib=gib(known), short=gib(short))
     figures = figure(card, "vram_others", known, "B")
     items = tuple(_item(process, short) for process in card.processes)
+    if several and items:
+        items = (Item(code="card", params=named(card)), *items)
     if not short:
         return Outcome("others" if others else "ok", params, figures, items)
     if any(process.used_bytes is None for process in others):

@@ -23,10 +23,11 @@ def run(context: Context) -> Outcome:
     if reading.error is not None:
         return nothing_to_judge(context)
     found = worst(ID, [_judged(card) for card in reading.samples])
+    names = ", ".join(name_of(card) for card in reading.samples)
     answering = sum(card.error is None for card in reading.samples)
     return Outcome(
         found.code,
-        {**found.params, "count": str(len(reading.samples)), "answering": str(answering)},
+        {**found.params, "count": str(len(reading.samples)), "answering": str(answering), "cards": names},
         (Figure(name="gpus", value=answering),),
         found.items,
     )
@@ -34,7 +35,7 @@ def run(context: Context) -> Outcome:
 
 def _judged(card: GpuSample) -> Outcome:
     if card.error is None:
-        return Outcome("ok", named(card), items=(Item(code="card", params={"card": name_of(card)}),))
+        return Outcome("ok", named(card))
     code = _CODES.get(card.error_code or "unknown", "card_error")
     silent = Item(code="card_silent", params={"card": name_of(card)})
     return Outcome(code, named(card, error=card.error.removeprefix("NVML: ")), items=(silent,))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from medgemma_tui.health.check import Check, Outcome
-from medgemma_tui.health.checks.gpu.cards import each_card, lines, named
+from medgemma_tui.health.checks.gpu.cards import answering, each_card, named
 from medgemma_tui.health.context import Context
 from medgemma_tui.protocol import GpuSample, Item, ThrottleReason
 
@@ -16,14 +16,16 @@ CHOICES: tuple[ThrottleReason, ...] = ("applications_clocks", "sync_boost", "dis
 
 def run(context: Context) -> Outcome:
     """The outcome on this box."""
-    return each_card(ID, context, _judged)
+    several = len(answering(context)) > 1
+    return each_card(ID, context, lambda card: _judged(card, several))
 
 
-def _judged(card: GpuSample) -> Outcome:
+def _judged(card: GpuSample, several: bool) -> Outcome:
     if card.throttle is None:
         return Outcome("not_told", named(card))
     reasons = set(card.throttle)
-    items = tuple(_item(reason) for reason in (*FAULTS, "sw_power_cap", *CHOICES, "idle") if reason in reasons)
+    told = tuple(_item(reason) for reason in (*FAULTS, "sw_power_cap", *CHOICES, "idle") if reason in reasons)
+    items = (Item(code="card", params=named(card)), *told) if several and told else told
     if reasons.intersection(FAULTS):
         return Outcome("slowed", named(card), items=items)
     if "sw_power_cap" in reasons:  # what a full load looks like; gpu.power tells a limit that was lowered
@@ -33,8 +35,8 @@ def _judged(card: GpuSample) -> Outcome:
     return Outcome("idle" if "idle" in reasons else "ok", named(card), items=items)
 
 
-def _item(reason: str) -> Item:
-    return lines(f"throttle_{reason}", {})[0]
+def _item(reason: ThrottleReason) -> Item:
+    return Item(code=f"throttle_{reason}")
 
 
 CHECK = Check(ID, run)
