@@ -34,7 +34,11 @@ for line in sys.stdin:
         Settings(**asked["settings"]), store.Store(Path("/nonexistent")), phase="preflight", socket=socket
     )
     only = frozenset([asked["only"]]) if asked["only"] else frozenset()
+    if asked["uid"]:
+        os.seteuid(asked["uid"])
     report = run.run(context, gpu.CHECKS, run.Selection(only=only, timeout_s=asked["timeout_s"]))
+    if asked["uid"]:
+        os.seteuid(0)
     del sys.path[0]
     told = []
     for result in report.results:
@@ -75,6 +79,7 @@ class Box:
         self.path = "/nonexistent"
         self.settings = {"model": str(demo.model_dir())}
         self.timeout_s: float | None = None
+        self.uid = 0
         self.kmsg("6,0,1,-;Linux version 6.1\n")
 
     def kmsg(self, text: str) -> Path:
@@ -84,7 +89,7 @@ class Box:
         path.write_text(text)
         return path
 
-    def start(self, **how) -> None:
+    def start(self) -> None:
         """A new process: one that has loaded a library keeps it."""
         self.stop()
         env = {name: value for name, value in os.environ.items() if not name.startswith("MEDGEMMA_")}
@@ -94,7 +99,6 @@ class Box:
             stdout=subprocess.PIPE,
             text=True,
             env={**env, **self.stub.env, "MEDGEMMA_CONFIG": str(self.folder / "none.toml"), "TZ": "UTC"},
-            **how,
         )
 
     def stop(self) -> None:
@@ -118,7 +122,7 @@ class Box:
         asked = {
             "only": only, "settings": self.settings, "socket": str(self.socket), "kmsg": str(self.folder / "kmsg"),
             "pci": str(self.folder / "bus"), "path": self.path, "torch": str(self.folder / self.torch),
-            "timeout_s": self.timeout_s,
+            "timeout_s": self.timeout_s, "uid": self.uid,
         }  # fmt: skip
         self._process.stdin.write(json.dumps(asked) + "\n")
         self._process.stdin.flush()

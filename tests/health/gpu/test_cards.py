@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+
 import pytest
 
 CARD = "GPU 0 (NVIDIA L4)"
@@ -146,8 +148,6 @@ def test_a_clock_that_was_just_rising_is_not_stuck(box):
     """The second look sees it high: the first reading is slow to come and the scenario changes meanwhile."""
     box.stub.set("healthy", _0__clock_sm="210", _0__reasons="0")
     assert box.pid
-    import threading
-
     rise = threading.Timer(0.25, box.stub.set, args=("healthy",))
     rise.start()
     found = box.check("gpu.clocks")

