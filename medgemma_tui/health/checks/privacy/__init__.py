@@ -1,7 +1,8 @@
-"""Checks of the group ``privacy``, one file each, in the order of a report."""
+"""Checks of what is sealed."""
 
 from __future__ import annotations
 
 from medgemma_tui.health.check import Check
+from medgemma_tui.health.checks.privacy import seal
 
-CHECKS: tuple[Check, ...] = ()
+CHECKS: tuple[Check, ...] = (seal.CHECK,)
