@@ -12,7 +12,7 @@ from typing import Literal, TypedDict
 
 from pydantic import BaseModel, ConfigDict
 
-from medgemma_tui import asking, events, i18n, instructions, launch, problems
+from medgemma_tui import asking, events, i18n, instructions, launch, memory_told, problems
 from medgemma_tui import clinical_words as words
 from medgemma_tui.asking import Asking
 from medgemma_tui.client import Client, ServiceError
@@ -95,6 +95,8 @@ class _Reply:
     finish_reason: str = ""
     usage: Usage = field(default_factory=Usage)
     card: ModelCard | None = None
+    memory_help: list[str] = field(default_factory=list)
+    """Where memory ran out: lines about who holds it and what would fit."""
 
 
 def run(settings: Settings, question: str, *, as_json: bool, seed: int | None = None) -> int:
@@ -148,6 +150,8 @@ def run(settings: Settings, question: str, *, as_json: bool, seed: int | None = 
         print(clean(reply.answer.strip()), flush=True)
     cancelled = failure.type == "cancelled"
     print(problems.finish_sentence("cancelled") if cancelled else problems.sentence(failure), file=sys.stderr)
+    for line in reply.memory_help:
+        print(line, file=sys.stderr)
     return problems.exit_code(failure)
 
 
@@ -321,6 +325,11 @@ async def _ask(
                                 print(clean(choice.delta.reasoning), end="", file=sys.stderr, flush=True)
                         reply.answer += choice.delta.content or ""
                         reply.finish_reason = choice.finish_reason or reply.finish_reason
+        except ServiceError as error:
+            progress.clear()
+            by_staff = launch.service_socket(settings) is not None
+            reply.memory_help = await memory_told.lines(client, error.info, by_staff=by_staff)
+            raise
         finally:
             progress.clear()
             if plainly and reply.reasoning:

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from contextlib import AsyncExitStack
 from datetime import datetime
 
-from medgemma_tui import asking, events, i18n, instructions, launch, plain_idle, plain_words, problems
+from medgemma_tui import asking, events, i18n, instructions, launch, memory_told, plain_idle, plain_words, problems
 from medgemma_tui import clinical_words as words
 from medgemma_tui.analyze import review_lines
 from medgemma_tui.client import Client, ServiceError
@@ -93,6 +93,9 @@ class _Session:
                     self._take(line)
             except ServiceError as error:
                 _tell(problems.sentence(error.info))
+                by_staff = launch.service_socket(self._settings) is not None
+                for told in self._runner.run(memory_told.lines(self._client, error.info, by_staff=by_staff)):
+                    _tell(told)
                 self._code = problems.exit_code(error.info)
             except KeyboardInterrupt:
                 _say()

@@ -250,13 +250,15 @@ class MemoryScreen(ModalScreen[None]):
         if target is None:
             return
         if target.ended:
-            self._say(_("Process {pid} has ended. The model is started again by itself where it was given up for a "
-                        "moment only."), target.pid)  # fmt: skip
+            told = _("Process {pid} has ended. Where the service still tries, the model loads by itself now; where it "
+                     "has given up, the service has to be restarted.")  # fmt: skip
+            self._say(told, target.pid)
             self._let_go()
             self.action_ask()
         elif self._forced:
-            self._say(_("Process {pid} is still there: the kernel cannot end it now. Tell the box's staff; the card is "
-                        "not reset from here."), target.pid)  # fmt: skip
+            told = _("Process {pid} is still there: the kernel cannot end it now. Tell the box's staff; the card is "
+                     "not reset from here.")  # fmt: skip
+            self._say(told, target.pid)
             self._let_go()
         else:
             self._question(forced=True)
