@@ -10,6 +10,23 @@ from medgemma_tui.safetext import clean_line
 _NAMES: dict[str, str] = {
     "tokens_per_second": N_("speed"),
     "vram_free": N_("GPU memory free"),
+    "memory_available": N_("memory available"),
+    "memory_needed": N_("memory needed"),
+    "swap_used": N_("swap in use"),
+    "disk_free": N_("free"),
+    "inodes_free": N_("inodes free"),
+    "open_files_limit": N_("open files allowed"),
+    "clock_synchronised": N_("follows a time server (1: yes)"),
+    "audit_records": N_("records"),
+    "audit_findings": N_("findings"),
+    "after_anchor": N_("records since the last anchor"),
+    "anchor_age": N_("age of the last anchor"),
+    "audit_free": N_("free for the audit log"),
+    "audit_days": N_("days until it is full"),
+    "audit_bytes": N_("size of the audit log"),
+    "seal_open": N_("open"),
+    "seal_warnings": N_("warnings"),
+    "seal_unknown": N_("unknown"),
 }
 _GIB = 2**30
 _DAY_S = 86400.0

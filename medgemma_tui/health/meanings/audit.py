@@ -36,7 +36,11 @@ _NOT_YOURS: dict[str, Meaning] = {
 }
 _NONE_YET = Meaning("skipped", N_("There is no audit log yet ({path}): it begins when the service starts."))
 _FROM_AFAR = Meaning(
-    "skipped", N_("The audit log is the service's and cannot be looked at from here; the service checks it itself.")
+    "skipped",
+    N_(
+        "The audit log is the service's and cannot be looked at from here: its own user can, or the service when it is "
+        "asked for a run."
+    ),
 )
 
 GROUP = "audit"
@@ -81,7 +85,7 @@ MEANINGS: dict[str, dict[str, Meaning]] = {
         "none_yet": _NONE_YET,
         "anchored": Meaning(
             "ok",
-            N_("Anchored where the service's user cannot rewrite it; {after} records since the last anchor ({time})."),
+            N_("Anchored where the service's user cannot rewrite it; {after} records since the last anchor."),
         ),
         "journal_only": Meaning("ok", N_("Anchored in the system's journal; the file of anchors has none.")),
         "rewritable": Meaning(
@@ -96,14 +100,14 @@ MEANINGS: dict[str, dict[str, Meaning]] = {
         "rewritable_demo": Meaning(
             "ok",
             N_(
-                "Anchored, {after} records since the last anchor ({time}); in a file that its own user could "
+                "Anchored, {after} records since the last anchor; in a file that its own user could "
                 "rewrite, which "
                 "will do for a demo only."
             ),
         ),
         "behind": Meaning(
             "warning",
-            N_("{after} records are newer than the last anchor ({time}): anchoring has stopped."),
+            N_("{after} records are newer than the last anchor: anchoring has stopped."),
             N_("See that {path} can be written to by the service's user and its disk has room; then restart "
                 "the service."),
         ),

@@ -44,7 +44,7 @@ def run(context: Context) -> Outcome:
     after = max(0, newest.seq - last.seq)
     age_s = max(0.0, time.time() - datetime.fromisoformat(last.time).timestamp())
     waiting_s = time.time() - newest.instant.timestamp() if after else 0.0
-    params |= {"after": f"{after:,}", "time": last.time[:19].replace("T", " ")}
+    params["after"] = f"{after:,}"
     figures = (Figure(name="after_anchor", value=after, warning=_LATE_RECORDS), _age(age_s))
     # The clock's tick anchors what the records alone did not: only a gateway that runs has one.
     late = after >= _LATE_RECORDS or (place.health is not None and waiting_s > _LATE_S)
@@ -72,7 +72,7 @@ def _absent(places: Places, params: dict[str, str], *, out_of_reach: bool) -> Ou
 def _told(verdict: AuditVerdict, context: Context, *, out_of_reach: bool) -> Outcome:
     """From what the gateway found out itself."""
     after = sum(note.count for note in verdict.notes if note.kind == "after_anchor")
-    params = {"path": verdict.directory, "records": f"{verdict.last or 0:,}", "after": f"{after:,}", "time": ""}
+    params = {"path": verdict.directory, "records": f"{verdict.last or 0:,}", "after": f"{after:,}"}
     figures = (Figure(name="after_anchor", value=after, warning=_LATE_RECORDS),)
     if not verdict.records:
         return Outcome("none_yet" if verdict.whole else "not_checked", params)
