@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from datetime import datetime
 
-from medgemma_tui.health import wording
 from medgemma_tui.i18n import _, language, ngettext
 from medgemma_tui.protocol import Fitness
 
@@ -37,6 +36,8 @@ def unfit(fitness: Fitness | None, look: str, now: float | None = None) -> str:
     """
     if fitness is None or (fitness.verdict != "critical" and not fitness.refuses):
         return ""
+    from medgemma_tui.health import wording  # the words of every check: not before the first frame
+
     when = clock(fitness.at, time.time() if now is None else now)
     verdict = wording.verdict_word(fitness.verdict)
     parts = [_("Health check {when}: this box is {verdict}.").format(when=when, verdict=verdict)]

@@ -315,15 +315,16 @@ class MedgemmaApp(LockableApp):
 
     def _show_banner(self) -> None:
         """What keeps from answering now; where that is only a wait or nothing, that the box is not fit, too."""
-        health = self.state.health
+        health, way = self.state.health, keymap.way_to(keymap.command("health"), self.settings.keymap)
+        unfit = fitness_words.unfit(self.fitness, way)
+        if unfit and health is not None and health.reason == "unfit":
+            health = None  # said at more length
         waiting = health is not None and health.reason in ("loading", "starting")
         if self.state.lost:
             self.chat.banner.show(self._failure, "bad")
         elif health is not None and health.reason != "ready" and not waiting:
             self.chat.banner.show(self._why_not(health), "bad")
         else:
-            keys = keymap.keys_of(keymap.command("health"), self.settings.keymap)
-            unfit = fitness_words.unfit(self.fitness, keys[0] if keys else _("Health"))
             parts = [unfit, problems.health_sentence(health) if health is not None else ""]
             self.chat.banner.show("\n".join(filter(None, parts)), "bad" if unfit else "warn")
 

@@ -278,16 +278,19 @@ class Sender:
         sending, self._sending = self._sending, None
         nothing = not turn.wrote and (error is not None or turn.finish_reason == "cancelled")
         replaced = sending.taken.replaced if sending is not None else None
-        if sending is not None and nothing and (not sending.sent or (replaced is not None and replaced.wrote)):
+        refused = error is not None and error.type == "unfit"  # for hours, perhaps: it waits where it was typed
+        back = replaced is not None and replaced.wrote
+        if sending is not None and nothing and (not sending.sent or back or refused):
             self._undo(sending)
             if error is not None:
                 self._desk.note(problems.sentence(error), "error")
-                self._view.say(_("The answer from before was put back."))
+                if back:
+                    self._view.say(_("The answer from before was put back."))
         else:
             self._card.answered(turn)
             self._view.changed(turn)
             self._view.offer()
-        if error is not None:
+        if error is not None and not refused:
             keys = " / ".join(keymap.keys_of(keymap.command("regenerate"), self._desk.settings.keymap))
             again = _("{keys} asks the question again.").format(keys=keys)
             way = keymap.way_to(keymap.command("memory"), self._desk.settings.keymap)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from medgemma_tui import fitness_words, privacy_state, problems
-from medgemma_tui.health import wording
 from medgemma_tui.i18n import _, ngettext
 from medgemma_tui.protocol import Fitness, GpuSample, Health, ModelCard, ProcessSeal, Telemetry
 from medgemma_tui.safetext import clean_line
@@ -138,6 +137,8 @@ def _model_state(link: Link, *, named: bool) -> tuple[str, str, Level]:
         return _("stopped, being restarted"), _("stopped"), "bad"
     if health.reason == "audit_full":  # the model is there; the banner says why it may not answer
         return _("loaded, but the audit log cannot be written"), _("audit log"), "bad"
+    if health.reason == "unfit":  # as above
+        return _("loaded, but the box is not fit"), _("held back"), "bad"
     return _("not loaded: {reason}").format(reason=short_reason(health)), _("not loaded"), "bad"
 
 
@@ -173,6 +174,8 @@ def fitness(told: Fitness | None, link: Link, now: float) -> Statement:
         return Statement(_("unknown, the service does not answer"), "unknown")
     if told is None:
         return Statement(_("not checked yet"), "unknown", short=_("not checked"), shortest="?")
+    from medgemma_tui.health import wording  # the words of every check: not before the first frame
+
     when = fitness_words.clock(told.at, now)
     word = wording.verdict_word(told.verdict)
     if told.verdict == "critical":
@@ -183,7 +186,9 @@ def fitness(told: Fitness | None, link: Link, now: float) -> Statement:
         return Statement(text.format(verdict=word, what=what, when=when), "bad", short=short, shortest=word)
     if is_old(now - told.at):
         if told.at > now:
-            return Statement(_("checked at a time to come: is the clock right?"), "warn", short=_("clock wrong"), shortest=_("clock"))
+            return Statement(
+                _("checked at a time to come: is the clock right?"), "warn", short=_("clock wrong"), shortest=_("clock")
+            )
         return Statement(_("old, last checked {when}").format(when=when), "warn", short=_("old"))
     if told.verdict == "ok":
         return Statement(f"{word} {when}", "ok", short=f"{word} {when}", shortest=word)

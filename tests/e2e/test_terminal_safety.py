@@ -153,9 +153,10 @@ def test_nothing_hostile_reaches_the_terminal(
         ask(screen, "mode:fail", "refused")
         ask(screen, "mode:finish", "Ended: ")
         ask(screen, "mode:surrogate", "process stopped")
-        see(screen, "Process ", F3)
+        see(screen, "every figure", F3)
+        see(screen, "Process ", "s")
         see(screen, "in memory only", "\x1b[F")  # the end of the text
-        see(screen, "These facts", F3 + F4)
+        see(screen, "These facts", F3 + F3 + F4)
         see(screen, "pwned", PASTE.format(" ".join(PASTES.values())))
         see(screen, "ype a part of", F4 + "\x10")
         see(screen, "pwned", PASTE.format(" ".join(PASTES.values())))

@@ -74,8 +74,8 @@ async def test_anything_else_is_marked_as_unknown_to_the_demo(screen, gateway):
         await it.until(lambda: "only knows" in it.text())
 
 
-async def test_three_statements_are_measured(screen, gateway):
-    async with screen(gateway.socket, size=(200, 36)) as it:
+async def test_the_statements_are_measured(screen, gateway):
+    async with screen(gateway.socket, size=(230, 36)) as it:
         await it.connected()
         await it.until(lambda: "0 network sockets (screen, gateway, worker)" in it.text())
         assert "DEMO, NOT MEDICAL · loaded, nf4" in it.text()

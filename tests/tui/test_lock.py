@@ -18,6 +18,7 @@ from medgemma_tui.tui import link, locker, locking, pin, profile
 from medgemma_tui.tui.commands import Screen
 from medgemma_tui.tui.screens.dialogs import CardEditor, Confirm, RawText, Reader
 from medgemma_tui.tui.screens.guard import Guard
+from medgemma_tui.tui.screens.health import HealthScreen
 from medgemma_tui.tui.screens.lock import LockScreen
 from medgemma_tui.tui.screens.pin import SetPin
 from medgemma_tui.tui.screens.teaching import TeachingScreen
@@ -191,7 +192,8 @@ async def test_every_window_is_covered_and_comes_back(answered):
             await it.press("escape")
             assert it.app.screen is it.chat
 
-        await through("f3", kind=Reader, shows="Esc closes")
+        await through("f3", kind=HealthScreen, shows="R check now")
+        await through("f1", kind=Reader, shows="Esc closes")
         await through("f4", kind=CardEditor, shows="These facts")
         await through("tab", "ctrl+u", kind=RawText, shows="Raw text")
         await through("f12", kind=TeachingScreen, shows="Teaching view")
@@ -199,7 +201,7 @@ async def test_every_window_is_covered_and_comes_back(answered):
 
 async def test_what_opens_or_closes_meanwhile_does_so_below(answered):
     async with answered() as it:
-        await it.press("f3")
+        await it.press("f1")
         window = it.app.screen
         it.app.locker.state.pin = PIN
         await it.press("f6")

@@ -20,7 +20,7 @@ async def test_a_gateway_that_is_not_sealed_turns_the_statement_red_with_the_rea
         async with screen(running.socket) as it:
             await it.until(lambda: said(it)[0] == "bad", what="red")
             assert said(it)[1] == "not sealed · gateway: no system call filter"
-            await it.press("f3")
+            await it.press("f3", "s")
             await it.until(
                 lambda: "Not shut (gateway): The system call filter is not in force" in it.app._system_text()
             )

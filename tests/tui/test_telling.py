@@ -9,7 +9,7 @@ import pytest
 
 from medgemma_tui import i18n, problems
 from medgemma_tui.i18n import _
-from medgemma_tui.protocol import Health, PrivacyFacts, ProcessSeal, Telemetry
+from medgemma_tui.protocol import Health, HealthRecord, PrivacyFacts, ProcessSeal, Telemetry
 from medgemma_tui.tui import keymap, statements
 from medgemma_tui.tui.help_text import help_text
 from tests.tools import catalogues
@@ -38,6 +38,9 @@ class Service:
 
     async def forget(self):
         pass
+
+    async def health_record(self):
+        return HealthRecord()
 
     async def note(self, event):
         pass
@@ -106,12 +109,12 @@ async def test_while_the_model_comes_nobody_is_told_to_ask_again(screen, tmp_pat
 
 
 async def test_a_gateway_that_says_nothing_more_is_not_taken_for_its_last_words(screen, tmp_path):
-    async with screen(tmp_path / "x.sock", size=(200, 36), connector=fixed()) as it:
+    async with screen(tmp_path / "x.sock", size=(230, 36), connector=fixed()) as it:
         await it.until(lambda: "local-only" in it.text())
         it.app._heard_at -= 2 * statements.STALE_AFTER_S
         await it.until(lambda: "last counted" in it.text())
         assert "local-only" not in it.text()
-        await it.press("f3")
+        await it.press("f3", "s")
         await it.until(lambda: "Old figures" in it.text())
 
 

@@ -60,7 +60,7 @@ class Reader(ModalScreen[None]):
     """A text to read and scroll through; Esc, or a key that may have opened it, closes."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("escape,q,f1,ctrl+g,f3,ctrl+o,tab", "dismiss", N_("Close"), priority=True, show=False),
+        Binding("escape,q,f1,ctrl+g,f3,ctrl+o", "dismiss", N_("Close"), priority=True, show=False),
     ]
 
     def __init__(self, title: str, text: str) -> None:

@@ -68,7 +68,7 @@ class Sheet(Panel):
         body = [self._marked(row) for row in self._rows[self.top : self.top + self._room]]
         empty: list[Line] = [[] for _row in range(self._room - len(body))]
         lines = [*head, *body, *empty, self._foot(width)]
-        return [[(glyphs.shown(text), ink) for text, ink in line] for line in lines[-height:] if height]
+        return [[(glyphs.shown(text).replace("·", glyphs.dot), ink) for text, ink in line] for line in lines[-height:] if height]
 
     def _head(self, width: int, most: int) -> list[Line]:
         """The title, the verdict, the counts and the run; where there is little room, only what matters most."""
