@@ -67,6 +67,7 @@ class LastRun:
         self._demo = settings.uses_demo
         self._store = _store(settings)
         self._seen_ns = 0
+        self._seen: set[float] = set()
         self._looking = asyncio.Lock()
         self._looked = asyncio.Event()
         self._stored: list[RunBrief] = []
@@ -118,12 +119,14 @@ class LastRun:
             await asyncio.sleep(LOOK_S)
 
     async def look(self) -> None:
-        """Take the newest report of the store, where it is newer than the one that is known."""
+        """Take the newest report that has come into the store, where it is newer than the one that is known."""
         async with self._looking:
             found = await asyncio.to_thread(self._changed)
             if found is not None:
                 self._stored = [brief(report) for report in found]
-                newest = self._newest(found)
+                fresh = [report for report in found if report.started not in self._seen]
+                self._seen = {report.started for report in found}
+                newest = self._newest(fresh)
                 if newest is not None and self._is_later(newest):
                     log.info("a health report was found: %s", newest.verdict)
                     self.take(newest)

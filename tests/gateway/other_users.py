@@ -66,9 +66,10 @@ class User:
             [sys.executable, "-I", "-c", _CHILD, *arguments], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
         )
 
-    def call(self, method: str, target: str, body: object = None, session: str = "") -> Said:
-        """One call on a new connection."""
+    def call(self, method: str, target: str, body: object = None, session: str = "", **more: str) -> Said:
+        """One call on a new connection; ``more`` headers, with "_" for "-"."""
         headers = {"X-Medgemma-Session": session} if session else {}
+        headers |= {name.replace("_", "-"): value for name, value in more.items()}
         self._process.stdin.write(json.dumps({"method": method, "target": target, "body": body, "headers": headers}))
         self._process.stdin.write("\n")
         self._process.stdin.flush()
