@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
+from typing import get_args
+
+from medgemma_tui import privacy_words
 from medgemma_tui.health.meanings.meaning import Meaning, Words
-from medgemma_tui.i18n import N_
+from medgemma_tui.i18n import N_, _
+from medgemma_tui.protocol import ProcessName
+from medgemma_tui.safetext import clean_line
 
 _FREE_MEMORY = N_(
     "End what else uses memory (ps aux --sort=-rss | head), raise MemoryMax= where the service's unit limits "
@@ -252,8 +258,23 @@ MEANINGS: dict[str, dict[str, Meaning]] = {
         ),
     },
 }
+
+
+def _of_process(title: str) -> Callable[[Mapping[str, str]], str]:
+    """A line about one of our processes, by its name."""
+
+    def worded(params: Mapping[str, str]) -> str:
+        names = [name for name in get_args(ProcessName) if name == params.get("process")]
+        return _(title).format(
+            process=privacy_words.process_list(names) or "?", devices=clean_line(params.get("devices", ""))
+        )
+
+    return worded
+
+
 ITEMS: dict[str, Words] = {
-    "swap_of": Words(N_("{process}: {code}, {devices}")),
+    "swap_plain_of": Words(worded=_of_process(N_("{process}: swap is not encrypted ({devices})"))),
+    "swap_unread_of": Words(worded=_of_process(N_("{process}: swap could not be read"))),
     "disk_audit": Words(N_("Audit log, {path}: {free} free.")),
     "disk_health": Words(N_("Health reports, {path}: {free} free.")),
     "disk_run": Words(N_("Sockets, {path}: {free} free.")),

@@ -36,7 +36,7 @@ def run(context: Context) -> Outcome:
         return Outcome(_OUTCOMES[code], {"devices": ", ".join(names)}, figures)
     worst = min(told.values(), key=lambda found: _WORST.index(found[0]))
     items = tuple(
-        Item(code="swap_of", params={"process": process, "code": code, "devices": said})
+        Item(code="swap_plain_of" if code else "swap_unread_of", params={"process": process, "devices": said})
         for process, (code, said) in told.items()
         if code in ("swap_plain", "")
     )
