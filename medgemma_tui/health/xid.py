@@ -19,6 +19,9 @@ _LINE = re.compile(
     r"NVRM: Xid \((?:PCI:)?([0-9a-fA-F]{4,8}:[0-9a-fA-F]{2}:[0-9a-fA-F]{2})(?:\.[0-9a-fA-F])?\): (\d{1,4})\b"
 )
 
+_RECOVERY = 154
+_ASKS_FOR = re.compile(r"\bto 0x[0-9a-fA-F]+ \(([A-Za-z0-9 ]{1,40})\)")
+
 XidKind = Literal["application", "hardware", "follow", "note"]
 XidAction = Literal[
     "restart_worker", "follow", "reset", "reset_soon", "restart_box", "replace", "power_cable", "nvlink", "watch",
@@ -52,6 +55,16 @@ class XidEvent:
     at: float
     address: str
     code: int
+    asks_for: str = ""
+    """Of Xid 154 only: what the driver asks for from now on, in its own words (``GPU Reset Required``, ``None``)."""
+
+    @property
+    def kind(self) -> XidKind | Literal["other"]:
+        """The catalogue's, ``other`` for a code that is not in it. That nothing is asked for any more is a note."""
+        if self.asks_for == "None":
+            return "note"
+        entry = entry_of(self.code)
+        return "other" if entry is None else entry.kind
 
 
 @cache
@@ -73,10 +86,15 @@ def entry_of(code: int) -> XidEntry | None:
 def events(records: Iterable[Record]) -> list[XidEvent]:
     """The Xid events among the messages, in their order: ``NVRM: Xid (PCI:0000:65:00): 79, …``, and without PCI."""
     return [
-        XidEvent(record.at, _short(found[1]), int(found[2]))
+        XidEvent(record.at, _short(found[1]), int(found[2]), _asks_for(int(found[2]), record.message))
         for record in records
         if (found := _LINE.search(record.message)) is not None
     ]
+
+
+def _asks_for(code: int, message: str) -> str:
+    found = _ASKS_FOR.search(message) if code == _RECOVERY else None
+    return found[1] if found is not None else ""
 
 
 def _short(address: str) -> str:

@@ -197,3 +197,13 @@ def test_items_and_messages_are_well_formed():
         assert Item(code=code).code == code
         assert words.text or words.worded, code
         _placeholders(words.text), _placeholders(words.advice)
+
+
+def test_a_check_that_a_sentence_points_to_exists():
+    groups = "|".join(meanings.GROUP_TITLES)
+    pointer = re.compile(rf"(?<![\w/.-])(?:{groups})\.[a-z_]+\b(?![/.]\w)")
+    texts = [(f"{check}: {code}", text) for check, code, meaning in ALL for text in (meaning.text, meaning.advice)]
+    texts += [(code, text) for code, words in meanings.ITEMS.items() for text in (words.text, words.advice)]
+    known = {check.id for check in CHECKS} | {"audit.key"}  # a file's name
+    wrong = [(where, found) for where, text in texts for found in pointer.findall(text) if found not in known]
+    assert wrong == []

@@ -161,6 +161,14 @@ _MEMORY: dict[str, Meaning] = {
         ),
     ),
     "loaded": Meaning("ok", N_("{card}: the model is loaded; how much of the memory is its own, the driver hides.")),
+    "tight": Meaning(
+        "warning",
+        N_("{card}: the model is loaded, but {needed} GiB may be needed and {usable} GiB are to be had."),
+        N_(
+            "A long answer may run out of memory. See in gpu.holders who has come since, or set max_model_len = {fits} "
+            "and restart the service."
+        ),
+    ),
     "does_not_fit": Meaning(
         "critical",
         N_(

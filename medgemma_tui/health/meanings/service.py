@@ -166,14 +166,16 @@ MEANINGS: dict[str, dict[str, Meaning]] = {
         "out_of_memory": Meaning(
             "critical",
             N_("The model process ran out of memory."),
-            N_("See what holds it (gpu.vram, host.memory in this report), free it, and: systemctl restart medgemma."),
+            N_(
+                "See what holds it (gpu.holders, host.memory in this report), free it, and: systemctl restart medgemma."
+            ),
         ),
         "out_of_memory_gpu_loading": Meaning(
             "critical",
             N_("There is not enough GPU memory to load the model."),
             N_(
-                "Free memory on the card (gpu.vram in this report shows who holds it), or set fewer slots or a smaller "
-                "max_model_len; then: systemctl restart medgemma."
+                "Free memory on the card (gpu.holders in this report shows who holds it), or set fewer slots or a "
+                "smaller max_model_len; then: systemctl restart medgemma."
             ),
         ),
         "out_of_memory_host_loading": Meaning(

@@ -132,8 +132,11 @@ ITEMS: dict[str, Words] = {
     ),
     "xid_143": Words(N_("Xid {code}, {card}, {time}, {count} times: the card could not be started."), _RESET),
     "xid_154": Words(
-        N_("Xid {code}, {card}, {time}, {count} times: the driver has changed what it asks for to recover the card."),
-        N_("  Read what it asks for, and do that: sudo dmesg | grep 'Xid.* 154', or nvidia-smi -q | grep -i recovery"),
+        N_("Xid {code}, {card}, {time}, {count} times: to recover the card the driver asks for: {asks}."),
+        N_(
+            "  Do that: GPU reset, or restart the box. None means that it is done. To see it: "
+            "sudo dmesg | grep 'Xid.* 154'"
+        ),
     ),
     "xid_158": Words(N_("Xid {code}, {card}, {time}, {count} times: the card timed out for good."), _RESET),
     "xid_other": Words(

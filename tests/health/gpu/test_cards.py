@@ -42,6 +42,7 @@ CASES = [
     ("clocks", {}, "ok", "ok", "1950 of 2040 MHz", "1950/2040 MHz", ""),
     ("clocks", {"clock_sm": "210", "reasons": "1"}, "ok", "low_idle", "nothing to do", "当前空闲", ""),
     ("clocks", {"clock_sm": "210", "utilization": "3 1", "pstate": "8"}, "ok", "low_idle", "210", "当前空闲", ""),
+    ("clocks", {"clock_sm": "210", "utilization": "0 0", "reasons": "0"}, "ok", "low_idle", "210", "当前空闲", ""),
     ("clocks", {"clock_sm": "210", "reasons": "0"}, "warning", "stuck", "stuck at 210", "频率停在 210", "-i 0 -rgc"),
     ("clocks", {"clock_sm": "210", "reasons": "0", "utilization": "!3"}, "warning", "stuck", "10 %", "10 %", "-rac"),
     (

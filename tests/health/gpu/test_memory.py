@@ -227,6 +227,12 @@ def test_what_our_own_worker_holds_counts_as_room(box, gateway):
     (line,) = box.check("gpu.holders").en["items"]
     assert line.startswith(f"pid {worker} (")
     assert line.endswith("2.00 GiB, our own worker")
+    box.stub.set("healthy", **card(100 * MIB, compute=f"{worker}:{800 * MIB}"))
+    found = box.check("gpu.memory")
+    assert (found.status, found.code) == ("warning", "tight")
+    assert "the model is loaded" in found.en["text"]
+    assert "A long answer may run out" in found.en["advice"]
+    assert "模型已加载" in found.zh["text"]
     box.stub.set("healthy", **card(100 * MIB, compute=f"{worker}:?"))
     assert box.check("gpu.memory").code == "loaded"
     assert box.check("gpu.memory").status == "ok"

@@ -76,6 +76,21 @@ def test_what_is_older_than_a_day(box):
     assert box.check("gpu.xid").code == "noted"
 
 
+def test_what_the_driver_asks_for_to_recover_is_told_until_it_is_done(box):
+    asks = "NVRM: Xid (PCI:0000:65:00): 154, GPU recovery action changed from 0x0 (None) to 0x1 (GPU Reset Required)"
+    done = "NVRM: Xid (PCI:0000:65:00): 154, GPU recovery action changed from 0x1 (GPU Reset Required) to 0x0 (None)"
+    box.kmsg(kmsg((60, asks)))
+    found = box.check("gpu.xid")
+    assert (found.status, found.code) == ("critical", "hardware")
+    assert "asks for: GPU Reset Required." in found.en["items"][0]
+    assert "GPU Reset Required" in found.zh["items"][0]
+    box.kmsg(kmsg((60, asks), (30, done)))
+    found = box.check("gpu.xid")
+    assert (found.status, found.code) == ("ok", "noted")
+    box.kmsg(kmsg((60, done), (30, xid_line(154))))
+    assert box.check("gpu.xid").code == "hardware"
+
+
 def test_a_code_that_is_not_in_the_table_is_told_by_its_number(box):
     box.kmsg(kmsg((60, xid_line(999))))
     found = box.check("gpu.xid")

@@ -13,7 +13,7 @@ from medgemma_tui.telemetry.gpu import GpuReader
 
 ID = "gpu.clocks"
 _LOW = 0.5  # of the maximum; a card at its power limit stays above that
-_BUSY = 50.0  # percent
+_BUSY, _SOME_WORK = 50.0, 10.0  # percent of the time
 _WORKING_STATES = frozenset({0, 1, 2})
 _AGAIN_S = 0.5
 
@@ -38,12 +38,21 @@ def _judged(card: GpuSample) -> Outcome:
         return Outcome("not_told", named(card))
     params = named(card, mhz=str(clock), most=str(most), percent=f"{100 * clock / most:.0f}")
     low = clock < most * _LOW
-    works = (card.utilization or 0) >= _BUSY or card.performance_state in _WORKING_STATES
     figures = figure(card, "gpu_clock_sm", clock, "MHz") + figure(card, "gpu_clock_sm_max", most, "MHz")
-    if not low or not works or "idle" in (card.throttle or ()):
+    if not low or not _works(card):
         return Outcome("low_idle" if low else "ok", params, figures)
     told = set(card.throttle or ()).intersection((*FAULTS, *CHOICES, "sw_power_cap"))
     return Outcome("held_down" if told else "stuck", params, figures)
+
+
+def _works(card: GpuSample) -> bool:
+    """Whether the card has something to do. Some keep the state of work, P0, for a while with nothing to do."""
+    if "idle" in (card.throttle or ()):
+        return False
+    if card.utilization is None:
+        return card.performance_state in _WORKING_STATES
+    enough = _SOME_WORK if card.performance_state in _WORKING_STATES else _BUSY
+    return card.utilization >= enough
 
 
 CHECK = Check(ID, run)

@@ -63,10 +63,14 @@ def _judged(context: Context, card: GpuSample) -> Outcome:
         fits=str(need.window_that_fits),
         usual=str(vram.DEFAULT_WINDOW),
     )
-    return Outcome(_code(need), params, _figures(card, need), (heading, *need.items(), *_instead(need)))
+    return Outcome(
+        _code(need, loaded(context)), params, _figures(card, need), (heading, *need.items(), *_instead(need))
+    )
 
 
-def _code(need: Need) -> str:
+def _code(need: Need, is_loaded: bool) -> str:
+    if need.short and is_loaded:  # it answers, and may run out in the middle of a long one
+        return "tight"
     if not need.window_that_fits:
         return "too_small"
     if need.short:

@@ -18,18 +18,20 @@ _RECENT_S = 24 * 3600.0
 
 @dataclass(frozen=True, slots=True)
 class _Group:
-    """The events of one code on one card."""
+    """The events of one code on one card: the newest, and how many there are."""
 
-    code: int
-    address: str
+    newest: xid.XidEvent
     count: int
-    last: float
 
     @property
-    def kind(self) -> str:
-        """The catalogue's, ``other`` for a code that is not in it."""
-        entry = xid.entry_of(self.code)
-        return entry.kind if entry is not None else "other"
+    def code(self) -> int:
+        """The Xid."""
+        return self.newest.code
+
+    @property
+    def last(self) -> float:
+        """When the newest came."""
+        return self.newest.at
 
 
 def run(context: Context) -> Outcome:
@@ -60,10 +62,7 @@ def _grouped(events: Sequence[xid.XidEvent]) -> list[_Group]:
     together: dict[tuple[int, str], list[xid.XidEvent]] = {}
     for event in events:
         together.setdefault((event.code, event.address), []).append(event)
-    groups = [
-        _Group(code, address, len(found), max(event.at for event in found))
-        for (code, address), found in together.items()
-    ]
+    groups = [_Group(max(found, key=lambda event: event.at), len(found)) for found in together.values()]
     return sorted(groups, key=lambda group: -group.last)
 
 
@@ -76,15 +75,15 @@ def _worst(groups: Sequence[_Group], now: float) -> tuple[str, _Group]:
         ("application", "application", recent),
         ("other", "other", recent),
     ):
-        found = [group for group in among if group.kind == kind]
+        found = [group for group in among if group.newest.kind == kind]
         if found:
             return code, found[0]
     return "noted", groups[0]
 
 
 def _where(group: _Group, cards: dict[str, str]) -> str:
-    name = cards.get(group.address)
-    return f"{name} ({group.address})" if name else group.address
+    address = group.newest.address
+    return f"{cards[address]} ({address})" if address in cards else address
 
 
 def _item(group: _Group, cards: dict[str, str]) -> Item:
@@ -94,6 +93,7 @@ def _item(group: _Group, cards: dict[str, str]) -> Item:
         "card": _where(group, cards),
         "count": str(group.count),
         "time": _clock(group.last),
+        "asks": group.newest.asks_for or "?",
     }
     return Item(code=f"xid_{group.code}" if known else "xid_other", params=params)
 
