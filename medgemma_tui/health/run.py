@@ -94,12 +94,12 @@ def _run_lane(
 
 def _run_one(check: Check, context: Context, timeout_s: float) -> CheckResult:
     """One check's result, within ``timeout_s`` whatever it does."""
-    found: queue.SimpleQueue[Outcome | Exception] = queue.SimpleQueue()
+    found: queue.SimpleQueue[Outcome | BaseException] = queue.SimpleQueue()
 
     def measure() -> None:
         try:
             found.put(check.run(context))
-        except Exception as error:
+        except BaseException as error:  # SystemExit, too, must be an answer: nobody else waits for this thread
             found.put(error)
 
     begun = time.monotonic()
@@ -107,10 +107,14 @@ def _run_one(check: Check, context: Context, timeout_s: float) -> CheckResult:
     try:
         outcome = found.get(timeout=timeout_s)
     except queue.Empty:
-        outcome = Outcome("timeout", {"seconds": f"{timeout_s:.0f}"})
-    if isinstance(outcome, Exception):
+        outcome = Outcome("timeout", {"seconds": f"{timeout_s:g}"})
+    seconds = time.monotonic() - begun
+    if isinstance(outcome, BaseException):
         outcome = Outcome("failed", {"error": _name(outcome)})
-    return result_of(check.id, outcome, time.monotonic() - begun)
+    try:
+        return result_of(check.id, outcome, seconds)
+    except Exception as error:  # no outcome, or one that is none: a lane must go on whatever a check returns
+        return result_of(check.id, Outcome("failed", {"error": _name(error)}), seconds)
 
 
 def result_of(check_id: str, outcome: Outcome, seconds: float = 0.0) -> CheckResult:
@@ -133,7 +137,7 @@ def _left_out(check: Check) -> CheckResult:
     return result_of(check.id, Outcome("left_out"))
 
 
-def _name(error: Exception) -> str:
+def _name(error: BaseException) -> str:
     """What an error may say here: its kind, and for our own typed ones their reason. Never a text that quotes data."""
     if isinstance(error, ServiceError):
         return f"{error.info.type}: {error.info.code or ''}".rstrip(": ")

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, FiniteFloat
 
 from medgemma_tui.protocol.base import Reply
 from medgemma_tui.protocol.privacy import AuditHead
@@ -25,11 +25,11 @@ class Figure(Reply):
     index, a place. ``below``: the thresholds are passed downwards (free space), not upwards (temperature)."""
 
     name: Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")]
-    value: float
+    value: FiniteFloat
     unit: Unit = ""
     label: str = ""
-    warning: float | None = None
-    critical: float | None = None
+    warning: FiniteFloat | None = None
+    critical: FiniteFloat | None = None
     below: bool = False
 
 
