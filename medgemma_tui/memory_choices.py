@@ -110,11 +110,11 @@ def _smaller(ask: Ask, available: int) -> Iterator[MemoryChoice]:
     if slots:
         yield _choice(ask, "slots", available, slots=slots)
     good = min(GOOD_WINDOW, ask.window)
-    if slots or window >= good:
+    if window >= good or 2 * slots >= ask.slots:
         return
     best = (window, ask.slots)
     fewer = ask.slots // 2
-    while fewer and best[0] < good:
+    while fewer > slots and best[0] < good:
         best = max(best, (min(ask.largest_window(available, fewer), ask.window), fewer))
         fewer //= 2
     if best[0] > window:

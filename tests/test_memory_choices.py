@@ -99,6 +99,13 @@ def test_both_where_either_alone_would_leave_too_little():
     assert set(found[0].settings) == {"max_model_len", "slots"}
 
 
+def test_a_middle_way_where_one_conversation_alone_would_be_left():
+    window, slots, both = choices(ask(), 6 * GIB)
+    assert (window.kind, slots.kind, both.kind) == ("window", "slots", "both")
+    assert window.window < 4096 <= both.window
+    assert slots.slots < both.slots < 8
+
+
 def test_who_alone_holds_enough_is_named_the_smallest_first():
     big, enough, small = held(20, 1), held(8, 2), held(1, 3)
     found = [one for one in choices(ask(), 9 * GIB, [big, enough, small]) if one.kind == "ask_owner"]

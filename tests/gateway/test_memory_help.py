@@ -10,15 +10,16 @@ import sys
 from pathlib import Path
 
 import pytest
-from gateway_running import Running, short_directory, wait_for
+from gateway_running import STUB, Running, short_directory, wait_for
 from other_users import User, needs_root
 
-from medgemma_tui import demo
+from medgemma_tui import ask, demo, i18n, plain
 from medgemma_tui.gateway import memory_help
 from medgemma_tui.memory_choices import CONTEXT_BYTES
 from medgemma_tui.model_dir import inspect
 from medgemma_tui.protocol import GpuProcess, GpuSample, Health, HostSample, ModelCard, ServiceSample, Telemetry
 from medgemma_tui.protocol.memory import MemoryHelp
+from medgemma_tui.settings import Settings
 from medgemma_tui.vram import check_fit
 
 GIB = 1 << 30
@@ -97,11 +98,12 @@ def short(nvml_stub, holders, tmp_path, monkeypatch):
     directory.chmod(0o755)
     made = []
 
-    def start(code: str = "gpu_loading", **settings) -> Running:
+    def start(code: str = "gpu_loading", *, worker: Path = WORKER, **settings) -> Running:
+        arguments = f", {code!r}" if code else ""
         patch = (
             "import sys, os, medgemma_tui.gateway.serve as serve; from medgemma_tui.gateway.supervisor import Command; "
-            f"serve.worker_command = lambda _settings, socket: Command([sys.executable, '-I', {str(WORKER)!r}, "
-            f"str(socket), {code!r}], os.environ, socket)"
+            f"serve.worker_command = lambda _settings, socket: Command([sys.executable, '-I', {str(worker)!r}, "
+            f"str(socket){arguments}], os.environ, socket)"
         )
         given = {
             "model": medgemma_directory(tmp_path / "medgemma"), "max_model_len": 32_768, "slots": 8,
@@ -110,7 +112,8 @@ def short(nvml_stub, holders, tmp_path, monkeypatch):
         }  # fmt: skip
         gateway = Running(directory=directory, patch=patch, **{**given, **settings}).listening()
         made.append(gateway)
-        wait_for(lambda: gateway.health()["reason"] == "out_of_memory", what="the failed load")
+        reason = "out_of_memory" if code else "ready"
+        wait_for(lambda: gateway.health()["reason"] == reason, what=reason)
         return gateway
 
     yield start
@@ -231,6 +234,32 @@ def test_an_ending_is_on_record_and_a_text_is_not_taken(short):
     (record,) = wait_for(lambda: gateway.records("end_process"), what="the record")
     assert (record["uid"], record["outcome"]) == (os.getuid(), "ok")
     assert record["counters"] == {"pid": 4_194_304, "signal": 15}
+
+
+# --- an answer that runs out of memory, without a screen ---
+
+RUNS_OUT = 'raw={"error":{"type":"out_of_memory","code":"gpu_answering","message":"none"}}'
+
+
+def test_ask_and_plain_mode_tell_who_holds_it_and_what_would_fit(short, holders, capsys, monkeypatch):
+    i18n.set_language("en")
+    gateway = short("", worker=STUB)
+    settings = Settings(socket=gateway.socket, identifiers="warn", sections="off")
+    assert ask.run(settings, RUNS_OUT, as_json=False, seed=None) == 4
+    asked = capsys.readouterr()
+    assert "GiB" not in asked.out
+    lines, plainly = iter([RUNS_OUT, "/quit"]), []
+    monkeypatch.setattr(plain, "read_question", lambda: next(lines))
+    monkeypatch.setattr(plain, "_tell", plainly.append)
+    assert plain.run(settings) == 4
+    for said in (asked.err, "\n".join(plainly)):
+        after = said[said.index("The GPU has run out of memory. The conversation is kept.") :]
+        assert "Needed: 11.9 GiB for 8 conversations of up to 32,768 tokens" in after
+        assert "GPU 0, NVIDIA L4: 6.0 GiB of 24.0 GiB free" in after
+        assert f"12.0 GiB · root, process {holders[0].pid}" in after
+        assert "max_model_len = " in after
+        assert "they put these lines into" in after
+        assert MARKER not in said
 
 
 # --- which card, and what the worker holds ---
