@@ -96,4 +96,4 @@ def _number(value: float) -> str:
     """In digits and a point only: some readers know no exponents."""
     if value == int(value):
         return str(int(value))
-    return f"{value:.6f}".rstrip("0")
+    return f"{value:.6f}".rstrip("0").rstrip(".")

@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from medgemma_tui.health import figures, wording
 from medgemma_tui.health.formats import summary
 from medgemma_tui.health.formats.view import View
-from medgemma_tui.i18n import _, ngettext
+from medgemma_tui.i18n import _, ngettext, own
 from medgemma_tui.protocol import CheckResult, Figure, Status, worst
 from medgemma_tui.safetext import clean_line
-from medgemma_tui.tui.wrap import cells, wrap_text
+from medgemma_tui.tui.wrap import cells, wrap, wrap_text
 
 _MARKS: dict[Status, str] = {"ok": "✓", "warning": "!", "unknown": "?", "critical": "✗", "skipped": "-"}
 _ASCII: dict[Status, str] = {"ok": "+", "warning": "!", "unknown": "?", "critical": "x", "skipped": "-"}
@@ -101,7 +101,7 @@ def _result(result: CheckResult, style: Style) -> Iterator[str]:
 def _figure(figure: Figure) -> str:
     told = _("{name}: {value}").format(name=figures.name(figure), value=figures.value(figure.value, figure.unit))
     limits = figures.thresholds(figure)
-    return _("{figure} ({limits})").format(figure=told, limits=limits) if limits else told
+    return own(_("{figure} ({limits})").format(figure=told, limits=limits) if limits else told)
 
 
 def _line(indent: str, status: Status, text: str, style: Style) -> Iterator[str]:
@@ -109,7 +109,7 @@ def _line(indent: str, status: Status, text: str, style: Style) -> Iterator[str]
     room = _column(style)
     head = f"{_mark(status, style)} {wording.status_word(status)}  "
     head += " " * (room - cells(head))
-    yield from _hanging(f"{indent}{head}", " " * (cells(indent) + room), text, style, _COLOURS[status], cells(head))
+    yield from _hanging(f"{indent}{head}", " " * (cells(indent) + room), text, style, _COLOURS[status], head_only=True)
 
 
 def _column(style: Style) -> int:
@@ -119,13 +119,14 @@ def _column(style: Style) -> int:
 
 
 def _hanging(
-    first: str, rest: str, text: str, style: Style, colour: str = "", head_only: int | None = None
+    first: str, rest: str, text: str, style: Style, colour: str = "", *, head_only: bool = False
 ) -> Iterator[str]:
     """``text`` behind ``first``, its further lines behind ``rest``; coloured whole, or the head alone."""
-    for number, line in enumerate(wrap_text(text, max(10, style.width - cells(rest)))):
+    wrapped = wrap([(text, None)], style.width, first=cells(first), rest=cells(rest))
+    for number, line in enumerate("".join(run[0] for run in runs) for runs in wrapped):
         if number:
-            yield rest + (_coloured(line, colour, style) if head_only is None else line)
-        elif head_only is None:
+            yield rest + (_coloured(line, colour, style) if not head_only else line)
+        elif not head_only:
             yield _coloured(first + line, colour, style)
         else:
             yield _coloured(first, colour, style) + line
