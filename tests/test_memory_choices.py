@@ -196,7 +196,7 @@ def test_each_choice_is_told_with_its_figures_and_its_lines():
     told = [memory_words.choice_text(one) for one in found]
     assert told[0] == f"A smaller window: {found[0].window:,} tokens. Needs 9.0 GiB of 9.0 GiB."
     assert told[1].startswith("Fewer conversations at once: 4.")
-    assert "carla, process 5 (train.py), which holds 8.0 GiB" in told[2]
+    assert "carla, process 5 (train.py), holding 8.0 GiB" in told[2]
     assert memory_words.settings_lines(found[0]) == [f"max_model_len = {found[0].window}"]
     others = choices(ask(), 5 * GIB, [GpuProcess(pid=0, together=2, used_bytes=9 * GIB)])[-1]
     assert "the box's staff" in memory_words.choice_text(others)

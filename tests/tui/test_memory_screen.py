@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from datetime import datetime
 from pathlib import Path
 
 import pytest
@@ -16,10 +17,12 @@ from medgemma_tui import i18n
 from medgemma_tui.memory_choices import Ask, breakdown, choices
 from medgemma_tui.protocol import ErrorInfo, GpuProcess, Health
 from medgemma_tui.protocol.memory import MemoryHelp, MemoryNote
-from medgemma_tui.tui.screens import memory
+from medgemma_tui.tui import ending
+from medgemma_tui.tui.screens import end_process, memory
 from medgemma_tui.tui.screens.end_process import EndProcess
 from medgemma_tui.tui.screens.guard import DEAF_S
 from medgemma_tui.tui.screens.memory import MemoryScreen
+from medgemma_tui.tui.widgets import title_bar
 
 GIB = 1 << 30
 NAME = Path(sys.executable).name
@@ -159,7 +162,7 @@ async def test_a_user_sees_the_sum_and_is_offered_no_ending(opened, sleeper):
     async with opened(short(together, may_end=False), size=COVERED) as it:
         text = flat(it)
         assert "14.0 GiB · 2 other processes" in text
-        assert "Ask the box's staff to have it freed: 2 other processes, which holds 14.0 GiB." in text
+        assert "Ask the box's staff to have it freed: 2 other processes, holding 14.0 GiB." in text
         assert "Ending a process of somebody else's is for the box's staff." in text
         assert "Enter ends" not in text
         await it.press("enter", "down", "enter")
@@ -250,13 +253,16 @@ async def test_a_process_ends_after_its_whole_command_line_was_shown(opened, sle
         await it.until(lambda: ("end_process", "ok", told) in it.service.events, what="the record")
 
 
-async def test_a_key_typed_before_the_question_opened_ends_nothing(opened, sleeper):
+async def test_a_key_typed_before_the_question_opened_ends_nothing(opened, sleeper, monkeypatch):
+    monkeypatch.setattr(end_process, "DEAF_S", 60.0)
     one = sleeper()
     async with opened(short(one.holder(), may_end=True)) as it:
         await it.press("enter", "y")
-        await it.pilot.pause(DEAF_S / 4)
+        await it.until(lambda: isinstance(it.app.screen, EndProcess), what="the question")
+        await it.press("y")
         assert isinstance(it.app.screen, EndProcess)
         await it.press("escape")
+        await it.until(lambda: isinstance(it.app.screen, MemoryScreen), what="the window")
     assert one.process.poll() is None
 
 
@@ -314,6 +320,65 @@ async def test_the_service_and_this_screen_are_never_ended(opened, sleeper):
             await it.until(lambda refused=refused: refused in flat(it), what="the refusal")
     assert worker.process.poll() is None
     assert child.process.poll() is None
+
+
+# --- a number that is given to another process while one decides ---
+
+
+def reused(pid: int) -> Sleeper | None:
+    """A new process with this number, which nobody has; None where the kernel gave it another each time."""
+    for _again in range(50):
+        Path("/proc/sys/kernel/ns_last_pid").write_text(str(pid - 1))
+        one = Sleeper()
+        if one.process.pid == pid:
+            return one
+        one.stop()
+    return None
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can choose the next process's number")
+def test_a_signal_never_hits_the_process_that_has_the_number_now(sleeper):
+    one = sleeper()
+    target = ending.take(one.holder(), time.time(), [])
+    one.stop()
+    assert target.ended
+    try:
+        other = reused(one.process.pid)
+    except OSError as error:
+        pytest.skip(f"this kernel does not let a number be chosen: {error.strerror}")
+    if other is None:
+        pytest.skip("other programs took the number each time")
+    try:
+        with pytest.raises(ending.CannotEnd) as caught:
+            target.send(signal.SIGKILL)
+        assert caught.value.why == "gone"
+        assert other.process.poll() is None
+    finally:
+        target.close()
+        other.stop()
+
+
+def test_a_process_that_dies_while_it_is_read_is_not_taken_for_another(sleeper, monkeypatch):
+    one = sleeper()
+    read = ending._read
+
+    def and_then_it_ends(*arguments):
+        found = read(*arguments)
+        one.stop()
+        return found
+
+    monkeypatch.setattr(ending, "_read", and_then_it_ends)
+    with pytest.raises(ending.CannotEnd) as caught:
+        ending.take(one.holder(), time.time(), [])
+    assert caught.value.why == "gone"
+    assert not [fd for fd in os.listdir("/proc/self/fd") if "pidfd" in _link(fd)]
+
+
+def _link(fd: str) -> str:
+    try:
+        return os.readlink(f"/proc/self/fd/{fd}")
+    except OSError:
+        return ""
 
 
 # --- what the kernel does not allow, as another user ---
@@ -399,7 +464,13 @@ def test_snapshot(snap_compare, monkeypatch, size, lang):
     i18n.set_language(lang)
     console = profile.choose("auto", {"TERM": "xterm-256color"})
     app = Screen(Settings(box_name="box-3"), ExistingGateway(Path("/x")), console, connector=lambda _socket: service)
-    monkeypatch.setattr("medgemma_tui.tui.widgets.title_bar._clock", lambda: "14:02", raising=False)
+
+    class At1402(datetime):
+        @classmethod
+        def now(cls, tz=None):
+            return cls(2026, 11, 4, 14, 2, 30, tzinfo=tz)
+
+    monkeypatch.setattr(title_bar, "datetime", At1402)
 
     async def run_before(pilot):
         while app.state.health is None:

@@ -61,11 +61,12 @@ class EndProcess(ModalScreen[bool]):
             _("Holds {size} on the card").format(size=size(self._process.used_bytes)),
             _("Command line:"),
         ]
+        no = _("leave it alone")
         with Vertical(classes="dialog"):
             yield Static(asked, markup=False)
             with VerticalScroll(id="facts"):
                 yield Static("\n".join([*facts, target.command]), markup=False)
-            yield OptionList(f"N  {_('leave it alone')}", f"Y  {yes}", markup=False, compact=True)
+            yield OptionList(f"N  {no}", f"Y  {yes}", markup=False, compact=True)
 
     def on_mount(self) -> None:
         """Nothing happens by an Enter too many."""

@@ -138,7 +138,7 @@ class MemoryScreen(ModalScreen[None]):
         frame = self.query_one(".window", VerticalScroll)
         keys = _("Enter ends a process, R asks again, Esc closes") if listing.display else _("R asks again, Esc closes")
         frame.border_subtitle = keys
-        (listing if listing.display else frame).focus()
+        (listing if listing.display else frame).focus(scroll_visible=False)  # what happened stays in sight
 
     def _list(self, listing: OptionList, help_: MemoryHelp, *, may_end: bool) -> None:
         """The holders as something to choose from; the mark stays on the process that it was on."""
