@@ -13,6 +13,7 @@ import re
 import time
 from collections.abc import Callable
 
+from medgemma_tui import crash
 from medgemma_tui.gateway.board import Board
 from medgemma_tui.health.store import KEPT, Store, brief, directory_of
 from medgemma_tui.protocol import Fitness, HealthReport, RunBrief, Status, worst
@@ -22,6 +23,7 @@ log = logging.getLogger(__name__)
 
 LOOK_S = 3.0
 """Seconds between two looks at the store's directory: one call of the system, off the loop."""
+_PATIENCE_S = 2.0
 _FIRST_LOOK_S = 5.0
 """Seconds for which a question waits for the first look, where the site refuses questions on an unfit box."""
 _SETTLED_NS = 2_000_000_000
@@ -38,12 +40,10 @@ _WORST_FIRST: tuple[Status, ...] = ("critical", "unknown", "warning")
 def fault(report: HealthReport) -> str:
     """What makes a report one that no run of ours wrote, in a few words; empty where nothing does."""
     ids = [result.id for result in report.results]
-    figures = [figure for result in report.results for figure in result.figures]
     numbers = [report.started, report.seconds, *(result.seconds for result in report.results)]
-    limits = [limit for figure in figures for limit in (figure.warning, figure.critical) if limit is not None]
     if len(ids) > _MOST_RESULTS or len(set(ids)) < len(ids) or not all(map(_ID.fullmatch, ids)):
         return "results: not one of each check"
-    if not all(map(math.isfinite, [*numbers, *limits, *(figure.value for figure in figures)])):
+    if not all(map(math.isfinite, numbers)):
         return "a number is not finite"
     if not 0 < report.started < _LATEST:
         return "started: no such time"
@@ -68,7 +68,7 @@ class LastRun:
         self._store = _store(settings)
         self._seen_ns = 0
         self._seen: set[float] = set()
-        self._looking = asyncio.Lock()
+        self._looking: asyncio.Task[None] | None = None
         self._looked = asyncio.Event()
         self._stored: list[RunBrief] = []
         self.report: HealthReport | None = None
@@ -119,17 +119,28 @@ class LastRun:
             await asyncio.sleep(LOOK_S)
 
     async def look(self) -> None:
-        """Take the newest report that has come into the store, where it is newer than the one that is known."""
-        async with self._looking:
+        """Take the newest report that has come into the store, where it is newer than the one that is known.
+
+        A disk that hangs is not waited for, and is asked once only.
+        """
+        if self._looking is None or self._looking.done():
+            self._looking = asyncio.create_task(self._look())
+        await asyncio.wait({self._looking}, timeout=_PATIENCE_S)
+
+    async def _look(self) -> None:
+        try:
             found = await asyncio.to_thread(self._changed)
-            if found is not None:
-                self._stored = [brief(report) for report in found]
-                fresh = [report for report in found if report.started not in self._seen]
-                self._seen = {report.started for report in found}
-                newest = self._newest(fresh)
-                if newest is not None and self._is_later(newest):
-                    log.info("a health report was found: %s", newest.verdict)
-                    self.take(newest)
+        except Exception as error:
+            log.error("the store of health reports cannot be read: %s", crash.line(error))
+            found = None
+        if found is not None:
+            self._stored = [brief(report) for report in found]
+            fresh = [report for report in found if report.started not in self._seen]
+            self._seen = {report.started for report in found}
+            newest = self._newest(fresh)
+            if newest is not None and self._is_later(newest):
+                log.info("a health report was found: %s", newest.verdict)
+                self.take(newest)
         self._looked.set()
 
     def _is_later(self, found: HealthReport) -> bool:

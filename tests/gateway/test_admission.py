@@ -7,6 +7,7 @@ from contextlib import ExitStack
 
 import pytest
 
+from medgemma_tui.audit.errors import AuditError
 from medgemma_tui.gateway.admission import Admission
 from medgemma_tui.gateway.board import Board, Signal
 from medgemma_tui.http_errors import ApiError
@@ -32,13 +33,13 @@ class Queue:
         self._leave: dict[str, asyncio.Event] = {}
         self.tasks: dict[str, asyncio.Task] = {}
 
-    async def come(self, name: str, uid: int = 1, patient: bool = False) -> None:
+    async def come(self, name: str, uid: int = 1, patient: bool = False, checks: bool = False) -> None:
         self.told[name], self._leave[name] = [], asyncio.Event()
-        self.tasks[name] = asyncio.create_task(self._stay(name, uid, patient))
+        self.tasks[name] = asyncio.create_task(self._stay(name, uid, patient, checks))
         await settle()
 
-    async def _stay(self, name: str, uid: int, patient: bool) -> None:
-        with self.admission.ticket(uid, patient=patient) as ticket:
+    async def _stay(self, name: str, uid: int, patient: bool, checks: bool) -> None:
+        with self.admission.ticket(uid, patient=patient, checks=checks) as ticket:
             async for progress in self.admission.turn(ticket):
                 self.told[name].append((progress.phase, progress.position, progress.percent))
             self.admitted.append(name)
@@ -215,3 +216,78 @@ def test_the_time_to_a_restart_counts_down():
     assert board.refusal().retry_after_s == 2
     now = 110.0
     assert board.health.retry_in_s == 0.0
+
+
+# --- a health run's questions ---
+
+UNFIT = {"time": "2026-01-01 06:30", "failing": "gpu.ecc"}
+
+
+async def test_a_health_run_is_one_user_more_and_takes_its_turn():
+    queue = Queue(slots=1)
+    await queue.come("first", uid=1)
+    for number in range(2):
+        for uid in (1, 2, 3):
+            await queue.come(f"user {uid} {number}", uid=uid)
+    await queue.come("check 1", uid=990, checks=True)
+    await queue.come("check 2", uid=990, checks=True)
+    for _turn in range(9):
+        await queue.go(queue.admitted[-1])
+    order = queue.admitted
+    # each user once, then the run once: it neither waits for all that others have waiting, nor passes by anybody
+    assert set(order[1:4]) <= {"user 1 0", "user 2 0", "user 3 0", "check 1"}
+    assert order.index("check 1") <= 4
+    assert order.index("check 2") > order.index("user 2 1")
+    assert len(order) == 9
+
+
+async def test_an_unfit_box_has_room_for_a_health_run_only():
+    queue = Queue(slots=1)
+    await queue.come("running", uid=1)
+    await queue.come("waiting", uid=2)
+    await queue.come("patient", uid=3, patient=True)
+    await queue.come("check", uid=990, checks=True)
+    queue.board.forbid(UNFIT)
+    await settle()
+    for name in ("waiting", "patient"):
+        refused = await queue.refusal(name)
+        assert (refused.status, refused.type, refused.params) == (503, "unfit", UNFIT)
+    assert not queue.tasks["running"].done()
+    await queue.go("running")
+    assert queue.admitted == ["running", "check"]
+    await queue.come("late", uid=1, patient=True)
+    assert (await queue.refusal("late")).type == "unfit"
+    await queue.come("check 2", uid=990, checks=True, patient=True)
+    await queue.go("check")
+    assert queue.admitted[-1] == "check 2"
+    queue.board.forbid(None)
+    await queue.come("again", uid=1)
+    await queue.go("check 2")
+    assert queue.admitted[-1] == "again"
+
+
+async def test_a_health_run_waits_as_others_do_for_an_engine_that_is_not_there():
+    queue = Queue(health=loading(10))
+    queue.board.forbid(UNFIT)
+    await queue.come("check", uid=990, checks=True)
+    refused = await queue.refusal("check")
+    assert (refused.type, refused.percent) == ("loading", 10)  # its own reason, not the last run's verdict
+    await queue.come("patient check", uid=990, checks=True, patient=True)
+    assert queue.told["patient check"] == [("loading", 1, 10)]
+    queue.board.put(READY)
+    await settle()
+    assert queue.admitted == ["patient check"]
+
+
+def test_the_health_of_an_unfit_box():
+    board = Board(Signal())
+    board.put(loading(10))
+    board.forbid(UNFIT)
+    assert board.health.reason == "loading"  # the nearer reason
+    board.put(READY)
+    assert (board.health.status, board.health.reason, board.health.params) == ("not_ready", "unfit", UNFIT)
+    assert board.health_for_checks == READY
+    assert board.engine == READY
+    board.hold(AuditError("disk_full", "/log", "full"))
+    assert board.health.reason == board.health_for_checks.reason == "audit_full"
+    assert not board.ready_for(checks=True)

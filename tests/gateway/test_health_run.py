@@ -10,7 +10,6 @@ import shutil
 import signal
 import time
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 from gateway_running import Engine, Running, events, short_directory, wait_for
@@ -20,7 +19,7 @@ from medgemma_tui.audit.places import beside
 from medgemma_tui.audit.verify import verify
 from medgemma_tui.client import Client, ServiceError
 from medgemma_tui.health.store import Store
-from medgemma_tui.protocol import CheckResult, Figure, HealthReport, worst
+from medgemma_tui.protocol import CheckResult, HealthReport, worst
 
 USERS, OPS = 47110, 47111
 ANNA, OPERATOR = 48001, 48003
@@ -238,15 +237,18 @@ def test_a_run_that_is_killed_is_told_as_such_by_the_client(clinic):
     async def ask():
         told = []
         async with Client(clinic.gateway.socket) as client:
-            with pytest.raises(ServiceError) as failed:
-                async for progress in client.run_health():
-                    if not told:
-                        with pytest.raises(ServiceError) as refused:  # another one meanwhile
-                            await anext(client.run_health())
-                        assert (refused.value.status, refused.value.info.type) == (409, "health_running")
-                        os.kill(clinic.seen()["pid"], signal.SIGKILL)
+            run = client.run_health()
+            told.append(await anext(run))
+            with pytest.raises(ServiceError) as refused:  # another one meanwhile
+                await anext(client.run_health())
+            assert (refused.value.status, refused.value.info.type) == (409, "health_running")
+            os.kill(clinic.seen()["pid"], signal.SIGKILL)
+            try:
+                async for progress in run:
                     told.append(progress)
-        return told, failed.value
+            except ServiceError as error:
+                return told, error
+        raise AssertionError("no error")
 
     told, error = asyncio.run(ask())
     assert told[0].result.id == "host.disk"
@@ -363,7 +365,7 @@ def test_an_unfit_box_refuses_questions_but_those_of_a_health_run(refusing):
     http, gateway = it.gateway.http, it.gateway
     assert gateway.ask("n=1").status_code == 200
     bad = report("ok", "critical", "warning", "critical")
-    with gateway.stream("n=40 pause=0.05") as running:
+    with gateway.stream("n=20 pause=0.05") as running:
         running_lines = events(running)
         next(running_lines)
         assert it.tell(bad).status_code == 204
@@ -467,3 +469,46 @@ def test_the_verdict_outlives_the_gateway_and_its_end_ends_the_run():
         assert verify(where.directory, where.key, where.anchors).whole
     finally:
         it.stop()
+
+
+# --- the real command, with a few of its real checks ---
+
+REAL = """
+import sys
+from medgemma_tui.health import registry
+wanted = ("service.gateway", "service.worker", "service.queue", "model.decode", "host.clock")
+registry.CHECKS = tuple(check for check in registry.CHECKS if check.id in wanted)
+from medgemma_tui.cli import run
+sys.exit(run())
+"""
+
+
+def test_an_unfit_box_is_opened_again_by_a_real_run():
+    directory = short_directory()
+    patch = f"import medgemma_tui.gateway.health_child as c; c.PROGRAM = ('-c', {REAL!r})"
+    bad = report("critical", at=time.time() - 60, demo=True)
+    Store(directory / "health").save(bad)
+    settings = {"audit_dir": directory / "audit", "health_dir": directory / "health", "when_unfit": "refuse"}
+    gateway = Running("--demo", patch=patch, directory=directory, **settings).listening()
+    try:
+        wait_for(lambda: gateway.health()["reason"] == "unfit", 120, what="the loaded model")
+        assert gateway.ask("What is an ECG?").json()["error"]["type"] == "unfit"
+        with gateway.http.stream("POST", "/v1/health/run", timeout=120) as response:
+            told = [json.loads(each) for each in events(response)]
+        found = told[-1]["report"]
+        assert {each["id"]: each["status"] for each in found["results"]} == {
+            "service.gateway": "ok", "service.worker": "ok", "service.queue": "ok", "model.decode": "ok",
+            "host.clock": "ok",
+        }  # fmt: skip
+        assert found["demo"] is True
+        assert gateway.ask("What is an ECG?", max_tokens=2).status_code == 200
+        asked, refused_none = gateway.records("question"), gateway.records("refused")
+        assert asked[0]["counters"]["health"] == 1
+        assert "health" not in asked[-1]["counters"]
+        assert refused_none == []
+        kept = Store(directory / "health").reports()
+        assert [each.verdict for each in kept] == ["critical", "ok"]
+        assert gateway.http.get("/v1/health/report").json()["report"]["started"] == kept[-1].started
+        assert gateway.records("health")[-1]["outcome"] == "fit"
+    finally:
+        gateway.stop()
