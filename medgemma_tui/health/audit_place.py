@@ -44,11 +44,8 @@ def find(context: Context) -> AuditPlace:
     own = places.of(context.settings)
     socket = context.socket
     if socket is None:
-        return AuditPlace(own, os.geteuid())
-    try:
-        uid = socket.stat().st_uid
-    except OSError:
-        uid = os.geteuid()
+        return AuditPlace(own, _owner(own.directory))
+    uid = _owner(socket)
     try:
         health = context.health()
     except ServiceError:
@@ -66,6 +63,14 @@ def find(context: Context) -> AuditPlace:
     if _same(Path(verdict.directory), own.directory):  # its key is gone, exchanged, or there never was a record
         return AuditPlace(own, uid, health)
     return AuditPlace(None, uid, health, verdict)
+
+
+def _owner(path: Path) -> int:
+    """Whose a place is; ours where it is not there, or not to be seen."""
+    try:
+        return path.stat().st_uid
+    except OSError:
+        return os.geteuid()
 
 
 def _key_id(path: Path) -> str:

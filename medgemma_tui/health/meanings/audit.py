@@ -164,6 +164,11 @@ MEANINGS: dict[str, dict[str, Meaning]] = {
             N_("The audit log's directory cannot be written to ({on})."),
             N_("Let the service's user write there: chown and chmod u+rwx {on}."),
         ),
+        "unreadable": Meaning(
+            "unknown",
+            N_("The audit log {path} cannot be read ({reason}), so how fast it grows is not known."),
+            N_("Run it as the log's owner, or look at the disk."),
+        ),
         "refused": Meaning(
             "critical",
             N_("The service cannot write its audit log, so no question is answered."),

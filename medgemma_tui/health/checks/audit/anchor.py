@@ -30,7 +30,10 @@ def run(context: Context) -> Outcome:
         return _told(place.verdict, context, out_of_reach=out_of_reach)
     if not log_files.there(place.places.directory):
         return Outcome("none_yet", {"path": str(place.places.directory)})
-    newest = log_files.newest_record(place.places.directory)
+    try:
+        newest = log_files.newest_record(place.places.directory)
+    except OSError as error:
+        return Outcome("unreadable", {"path": str(place.places.directory), "reason": error.strerror or "I/O error"})
     if newest is None:
         return Outcome("none_yet", {"path": str(place.places.directory)})
     try:

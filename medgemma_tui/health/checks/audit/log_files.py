@@ -15,11 +15,13 @@ _NEAR_THE_END: Final = 64 * 1024
 
 
 def there(directory: Path) -> bool:
-    """Whether there is any file of a log. Raises OSError where that cannot be told."""
+    """Whether there is any file of a log; True where that cannot be told, so that whoever reads it says why."""
     try:
         return bool(files.listed(directory))
     except (FileNotFoundError, NotADirectoryError):
         return False
+    except OSError:
+        return True
 
 
 @dataclass(frozen=True, slots=True)

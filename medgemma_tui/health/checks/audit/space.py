@@ -11,6 +11,7 @@ import time
 from pathlib import Path
 from typing import Final
 
+from medgemma_tui.client import ServiceError
 from medgemma_tui.health.check import Check, Outcome
 from medgemma_tui.health.checks.audit import log_files
 from medgemma_tui.health.checks.host import places as disk
@@ -28,9 +29,9 @@ _SMALL_LOG: Final = 64 * 1024
 
 def run(context: Context) -> Outcome:
     """Look at the file system that the log is on."""
+    if (health := _health(context)) is not None and health.reason == "audit_full":
+        return _refused(health)
     place = context.audit_place()
-    if place.health is not None and place.health.reason == "audit_full":
-        return _refused(place.health)
     if place.places is None:
         return Outcome("not_from_here" if place.verdict is not None else place.why or "log_elsewhere")
     directory = place.places.directory
@@ -39,10 +40,14 @@ def run(context: Context) -> Outcome:
     if volume.read_only:
         return Outcome("read_only", params)
     if not _writable(volume.at, place.uid):
-        return Outcome("no_permission", params)
+        ours = context.settings.audit_dir is None or _is_service() or volume.at.stat().st_uid == os.geteuid()
+        return Outcome("no_permission" if ours else "not_from_here", params)
     per_day, size = _SMALL_LOG * 1.0, 0
     if log_files.there(directory):
-        per_day, size = _growth(directory)
+        try:
+            per_day, size = _growth(directory)
+        except OSError as error:
+            return Outcome("unreadable", {**params, "reason": error.strerror or "I/O error"})
     days = volume.free / per_day
     kept = context.settings.audit_retention_days
     needed = max(0.0, kept * per_day - size)  # what the log still grows by until its oldest files are removed
@@ -60,6 +65,15 @@ def run(context: Context) -> Outcome:
     return Outcome("short" if volume.free < needed else "room", params, figures)
 
 
+def _health(context: Context) -> Health | None:
+    if context.socket is None:
+        return None
+    try:
+        return context.health()
+    except ServiceError:
+        return None
+
+
 def _growth(directory: Path) -> tuple[float, int]:
     """Bytes a day, and bytes."""
     extent = log_files.extent(directory)
@@ -73,6 +87,11 @@ def _refused(health: Health) -> Outcome:
     """The gateway itself says that it can write nothing, and why."""
     item = Item(code="audit_refused", params={"code": health.code, **health.params})
     return Outcome("refused", {"path": health.params.get("path", "")}, items=(item,))
+
+
+def _is_service() -> bool:
+    """Whether the service manager started this: then the log's directory is this user's, or ought to be."""
+    return "LOGS_DIRECTORY" in os.environ or "STATE_DIRECTORY" in os.environ
 
 
 def _writable(at: Path, uid: int) -> bool:

@@ -24,6 +24,8 @@ from medgemma_tui.telemetry import host
 MARGIN: Final = 1024**3
 """Python, torch and transformers themselves (0.4 GiB measured on the CPU build), a CUDA context, and room for the
 gateway and the rest of the system."""
+_OWN_GROUPS: Final = Path("/proc/self/cgroup")
+_GROUPS: Final = Path("/sys/fs/cgroup")
 LOW: Final = 512 * 1024**2
 EXHAUSTED: Final = 128 * 1024**2
 """Below this the kernel ends processes before long, and takes the largest: the worker."""
@@ -78,18 +80,18 @@ def _available() -> tuple[int, bool]:
     return (group, True) if group is not None and group < box else (box, False)
 
 
-def _group_headroom(proc: Path = Path("/proc/self/cgroup"), root: Path = Path("/sys/fs/cgroup")) -> int | None:
+def _group_headroom() -> int | None:
     """The least that this process's control group, or one above it, may still take (cgroup v2); None: no limit.
 
     A health run of the service's is in the service's group.
     """
     try:
-        line = next(line for line in proc.read_text().splitlines() if line.startswith("0::"))
+        line = next(line for line in _OWN_GROUPS.read_text().splitlines() if line.startswith("0::"))
     except (OSError, StopIteration):
         return None
-    group = root / line[3:].lstrip("/")
+    group = _GROUPS / line[3:].lstrip("/")
     rooms = []
-    while group != root and root in group.parents:
+    while group != _GROUPS and _GROUPS in group.parents:
         limit, used = _number(group / "memory.max"), _number(group / "memory.current")
         if limit is not None and used is not None:
             rooms.append(max(0, limit - used + _reclaimable(group / "memory.stat")))

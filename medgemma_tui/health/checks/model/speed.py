@@ -40,6 +40,8 @@ class Baseline(BaseModel):
 
 def run(context: Context) -> Outcome:
     """The better of two replies; judged where nobody else was being answered meanwhile."""
+    if context.socket is None:
+        return Outcome("no_service")
     question = [ChatMessage(role="user", content=QUESTION)]
     rates, tokens = list[float](), 0
     try:

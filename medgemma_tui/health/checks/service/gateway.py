@@ -43,7 +43,7 @@ def _refused(error: ServiceError, where: dict[str, str]) -> Outcome:
     if error.info.type == "unreachable":
         return Outcome("unreachable", where)
     if error.info.type == "forbidden":
-        return Outcome("forbidden", {**where, "group": (error.info.params or {}).get("group") or "?"})
+        return Outcome("forbidden", where)
     return Outcome("bad_reply", {**where, "type": error.info.type})
 
 

@@ -93,6 +93,8 @@ def _words(settings: Settings) -> Iterator[str]:
     except SettingsError as error:
         if settings.instructions is None or error.source != str(settings.instructions):  # that was told above
             yield from (f"{error.source}: {problem}" for problem in error.problems)
+    except OSError as error:
+        yield f"{error.filename}: cannot be looked into: {error.strerror}"
 
 
 def _doubts(settings: Settings) -> Iterator[Item]:
