@@ -116,7 +116,7 @@ MEANINGS: dict[str, dict[str, Meaning]] = {
         ),
         "forbidden": Meaning(
             "unknown",
-            N_("The service does not let this user ask (group {group})."),
+            N_("The service on {socket} does not let this user ask."),
             N_("Run it as a member of one of the service's groups, as its user, or as root."),
         ),
         "bad_reply": Meaning(
