@@ -176,6 +176,8 @@ def test_errors_over_the_cards_life_are_told_and_not_held_against_it(box):
     found = box.check("gpu.ecc")
     assert found.status == "ok"
     assert found.en["items"] == [f"{CARD}: 7 uncorrected errors over its life."]
+    figures = {figure["name"]: (figure["value"], figure["critical"]) for figure in found.figures}
+    assert figures == {"gpu_ecc_uncorrected": (0, 1), "gpu_ecc_corrected": (0, None)}
 
 
 def test_figures_have_their_thresholds_and_the_cards_index(box):
