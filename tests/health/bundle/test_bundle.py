@@ -79,7 +79,7 @@ def test_a_conversation_and_the_key_are_nowhere_in_it(tmp_path: Path, monkeypatc
         assert gateway.ask(f"refuse=413 {marker}").status_code == 413
         assert gateway.http.put("/v1/session", json={"payload": marker}).status_code == 204
         for event in ("login", "lock", "unlock_failed"):
-            assert gateway.http.post("/v1/events", json={"event": event}).status_code == 204
+            assert gateway.http.post("/v1/events", json={"event": event, "outcome": "ok"}).status_code == 204
         assert gateway.http.post("/v1/chat/completions", json={"messages": marker}).status_code == 400
         Store(tmp_path / "health").save(report(user="zhang", command=f"python {marker}.py", path=f"/home/{marker}/x"))
         # as if this gateway were a screen's own: its log is taken in
