@@ -75,6 +75,7 @@ def nvml_stub(_nvml_built, tmp_path_factory):
 _running = _helper("gateway_running", "gateway/running.py")
 _helper("other_users", "gateway/other_users.py")
 _helper("answering", "tui/answering.py")
+_helper("checked", "tui/checked.py")
 
 
 @pytest.fixture(scope="session")

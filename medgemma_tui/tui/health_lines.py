@@ -84,7 +84,7 @@ def counts(seen: Seen, width: int, glyphs: Glyphs) -> list[Line]:
         parts.append(_("every file hashed"))
     if report.phase == "preflight":
         parts.append(_("before the model was loaded"))
-    parts.append(f"{clean_line(report.box)} {clean_line(report.version)}")
+    parts.append(f"medgemma-tui {clean_line(report.version)}")
     return wrap([(f" {glyphs.dot} ".join(parts), MUTED)], width)
 
 

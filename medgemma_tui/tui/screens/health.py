@@ -24,7 +24,7 @@ from medgemma_tui.tui.screens.dialogs import HELP
 from medgemma_tui.tui.wrap import cells, truncate
 
 _LIST_KEYS = (
-    ("Enter", N_("open")),
+    ("Enter", N_("open it")),
     ("R", N_("check now")),
     ("F", N_("full check")),
     ("S", N_("every figure")),
