@@ -124,7 +124,7 @@ def test_failures_are_told_with_their_advice_and_what_is_well_only_in_its_group(
 
 def test_a_group_has_the_worst_status_of_its_checks():
     lines = printed(View(broken()))
-    groups = {line.split("  ")[-1]: line.split("  ")[0] for line in lines if line and line[0] in "✓!?✗-"}
+    groups = {line.split("  ")[-1].strip(): line.split("  ")[0] for line in lines if line and line[0] in "✓!?✗-"}
     assert groups[f"{wording.group_title('gpu')} (2 checks)"] == "✗ CRITICAL"
     assert groups[f"{wording.group_title('host')} (1 check)"] == "? UNKNOWN"
     assert groups[wording.group_title("audit")] == "- not applicable"
