@@ -6,17 +6,17 @@ import asyncio
 
 from medgemma_tui import memory_words
 from medgemma_tui.client import Client, ServiceError
-from medgemma_tui.protocol import ErrorInfo
+from medgemma_tui.protocol import ErrorInfo, Health
 
 _WITHIN_S = 5.0
 
 
-async def lines(client: Client, error: ErrorInfo, *, by_staff: bool) -> list[str]:
-    """Who holds the memory and what would fit; nothing where the failure is of another kind or nobody answers.
+async def lines(client: Client, about: Health | ErrorInfo, *, by_staff: bool) -> list[str]:
+    """Who holds the memory and what would fit; nothing where it is about something else or nobody answers.
 
     ``by_staff``: the service is not this user's own.
     """
-    if not memory_words.concerns(error):
+    if not memory_words.concerns(about):
         return []
     try:
         async with asyncio.timeout(_WITHIN_S):

@@ -12,7 +12,18 @@ from collections.abc import Callable
 from contextlib import AsyncExitStack
 from datetime import datetime
 
-from medgemma_tui import asking, events, i18n, instructions, launch, memory_told, plain_idle, plain_words, problems
+from medgemma_tui import (
+    asking,
+    events,
+    i18n,
+    instructions,
+    launch,
+    memory_told,
+    plain_idle,
+    plain_ready,
+    plain_words,
+    problems,
+)
 from medgemma_tui import clinical_words as words
 from medgemma_tui.analyze import review_lines
 from medgemma_tui.client import Client, ServiceError
@@ -30,7 +41,7 @@ from medgemma_tui.plain_lines import Lines, read_question
 from medgemma_tui.plain_lines import say as _say
 from medgemma_tui.plain_lines import tell as _tell
 from medgemma_tui.plain_privacy import Notice
-from medgemma_tui.protocol import ChatRequest, ErrorInfo, EventBody, ModelCard
+from medgemma_tui.protocol import ChatRequest, EventBody, ModelCard
 from medgemma_tui.safetext import clean
 from medgemma_tui.settings import Settings
 from medgemma_tui.tui.conversation import Conversation, Turn
@@ -67,6 +78,7 @@ class _Session:
         self._given: ChatRequest | None = None
         self._review = Review()
         self._code = ExitCode.OK
+        self._by_staff = launch.service_socket(settings) is not None
 
     def converse(self) -> ExitCode:
         """Read lines and act on them until they end."""
@@ -93,8 +105,7 @@ class _Session:
                     self._take(line)
             except ServiceError as error:
                 _tell(problems.sentence(error.info))
-                by_staff = launch.service_socket(self._settings) is not None
-                for told in self._runner.run(memory_told.lines(self._client, error.info, by_staff=by_staff)):
+                for told in self._runner.run(memory_told.lines(self._client, error.info, by_staff=self._by_staff)):
                     _tell(told)
                 self._code = problems.exit_code(error.info)
             except KeyboardInterrupt:
@@ -378,18 +389,8 @@ class _Session:
             self._fill_card(turn)
 
     async def _wait_until_ready(self) -> None:
-        """Wait while the model loads, telling how far it is. Raises ServiceError when it cannot become ready."""
-        shown = ""
-        while (health := await self._client.health()).status != "ok":
-            if health.reason in ("model_invalid", "failed"):
-                raise ServiceError(
-                    503, ErrorInfo(type=health.reason, message=health.detail, code=health.code, params=health.params)
-                )
-            text = problems.health_sentence(health)
-            if text != shown and (not shown or (health.percent or 0) % 25 < 5):
-                _tell(text)
-                shown = text
-            await asyncio.sleep(0.25)
+        """Wait while the model loads. Raises ServiceError when it cannot become ready."""
+        health = await plain_ready.wait_until_ready(self._client, _tell, by_staff=self._by_staff)
         self._model = health.model or self._model
         await self._privacy.tell(self._client)
 

@@ -38,14 +38,15 @@ from medgemma_tui.settings import Settings, SettingsError
 log = logging.getLogger(__name__)
 
 _LAST_WORDS_S = 2
+_EXPLAINED = (ExitCode.MODEL_INVALID, ExitCode.OUT_OF_MEMORY)
 
 
 def run(settings: Settings, *, socket: Path, private: bool) -> int:
     """Serve on ``socket`` until told to end; the exit code is a ``ExitCode``.
 
     ``private``: for this user only whatever ``socket_mode`` says, ends with the end of standard input, and stays
-    to explain a model that cannot be loaded; otherwise that ends it, for the service manager to see. Raises
-    SettingsError where the settings name a group that is not there.
+    to explain a model that cannot be loaded, or that there is no memory for; otherwise that ends it, for the service
+    manager to see. Raises SettingsError where the settings name a group that is not there.
     """
     closed = seal("gateway")
     native_output.keep_own()
@@ -118,7 +119,7 @@ async def _serve(settings: Settings, listener: Listener, access: roles.Access, *
             if running in waiting and running.done():
                 waiting.discard(running)
                 code = running.result()
-                if not (private and code == ExitCode.MODEL_INVALID):
+                if not (private and code in _EXPLAINED):
                     break
         if serving.done() and not ending.done():
             log.error("the server ended by itself")

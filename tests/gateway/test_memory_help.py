@@ -13,7 +13,7 @@ import pytest
 from gateway_running import STUB, Running, short_directory, wait_for
 from other_users import User, needs_root
 
-from medgemma_tui import ask, demo, i18n, plain
+from medgemma_tui import ask, demo, i18n, plain, plain_ready
 from medgemma_tui.gateway import memory_help
 from medgemma_tui.memory_choices import CONTEXT_BYTES
 from medgemma_tui.model_dir import inspect
@@ -98,7 +98,7 @@ def short(nvml_stub, holders, tmp_path, monkeypatch):
     directory.chmod(0o755)
     made = []
 
-    def start(code: str = "gpu_loading", *, worker: Path = WORKER, **settings) -> Running:
+    def start(code: str = "gpu_loading", *, worker: Path = WORKER, private: bool = False, **settings) -> Running:
         arguments = f", {code!r}" if code else ""
         patch = (
             "import sys, os, medgemma_tui.gateway.serve as serve; from medgemma_tui.gateway.supervisor import Command; "
@@ -110,7 +110,7 @@ def short(nvml_stub, holders, tmp_path, monkeypatch):
             "restart_limit": 1000, "telemetry_interval_s": 0.2, "users_group": USERS, "ops_group": OPS,
             "auditors_group": AUDITORS, "audit_dir": directory / "audit",
         }  # fmt: skip
-        gateway = Running(directory=directory, patch=patch, **{**given, **settings}).listening()
+        gateway = Running(directory=directory, patch=patch, private=private, **{**given, **settings}).listening()
         made.append(gateway)
         reason = "out_of_memory" if code else "ready"
         wait_for(lambda: gateway.health()["reason"] == reason, what=reason)
@@ -260,6 +260,24 @@ def test_ask_and_plain_mode_tell_who_holds_it_and_what_would_fit(short, holders,
         assert "max_model_len = " in after
         assert "they put these lines into" in after
         assert MARKER not in said
+
+
+def test_a_gateway_of_ones_own_stays_to_say_what_would_fit(short, capsys, monkeypatch):
+    i18n.set_language("en")
+    gateway = short(private=True, restart_limit=0)
+    wait_for(lambda: "given up" in gateway.health()["detail"], what="the end of the tries")
+    assert gateway.process.poll() is None
+    settings = Settings(socket=gateway.socket, sections="off")
+    assert ask.run(settings, "What does ECG mean?", as_json=False, seed=None) == 4
+    asked = capsys.readouterr().err
+    assert "There is not enough GPU memory to load the model." in asked
+    assert "What would fit:" in asked
+    monkeypatch.setattr(plain_ready, "_GIVEN_UP_S", 0.4)
+    lines, plainly = iter(["What does ECG mean?", "/quit"]), []
+    monkeypatch.setattr(plain, "read_question", lambda: next(lines))
+    monkeypatch.setattr(plain, "_tell", plainly.append)
+    assert plain.run(settings) == 4
+    assert plainly.count("What would fit:") == 2  # while it waits, and when it waits no more
 
 
 # --- which card, and what the worker holds ---
