@@ -134,7 +134,7 @@ def statements_of(bar):
         ("critical", 1860.0, "bad", "NOT FIT 06:30", "NOT FIT"),
         ("critical", 27 * 3600.0, "bad", "NOT FIT, old", "NOT FIT"),
         ("ok", 27 * 3600.0, "warn", "old", "old"),
-        ("ok", -500.0, "warn", "clock wrong", "clock"),
+        ("ok", -500.0, "warn", "clock wrong", "clock?"),
     ],
 )
 def test_the_verdict_with_its_time_and_old_where_it_tells_nothing_of_today(status, age_s, level, short, shortest):
