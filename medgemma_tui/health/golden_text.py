@@ -19,10 +19,10 @@ _SIGNS: Final = (
     (re.compile(rf"(?:大于|高于|超过|多于|greater than|more than|higher than|above|over) ?{_NUMBER}"), ">"),
     (re.compile(rf"(?:小于|低于|少于|不足|less than|lower than|fewer than|below|under) ?{_NUMBER}"), "<"),
 )
-_OR_MORE = re.compile(
-    r"(?<![-\d.])(\d+(?:\.\d+)?) ?(?:及其?以上|或以上|以上|or (?:more|above|higher|greater|over)|and above)"
-)
-_OR_LESS = re.compile(r"(?<![-\d.])(\d+(?:\.\d+)?) ?(?:以下|or (?:less|below|lower))")
+_COUNT = r"(?<![-\d.≥≤<>])(\d+(?:\.\d+)?)([^\d\n,;:.()|<>≥≤-]{0,24}?) ?"
+"""A number that ends no range, and its unit."""
+_OR_MORE = re.compile(_COUNT + r"(?:及其?以上|或以上|以上|(?:or|and) (?:more|above|higher|greater|over|older))")
+_OR_LESS = re.compile(_COUNT + r"(?:以下|(?:or|and) (?:less|below|lower|fewer))")
 _RANGE = re.compile(r"(\d) ?(?:-|~|to|至|到) ?(?=\d)")
 _SPACED = re.compile(r" ?([≥≤<>]) ?")
 _SPACES = re.compile(r"[^\S\n]+")
@@ -37,7 +37,7 @@ def normal(text: str) -> str:
     text = _PER_AREA.sub("", text)
     for pattern, sign in _SIGNS:
         text = pattern.sub(sign, text)
+    text = _OR_MORE.sub(r"≥\1\2", text)
+    text = _OR_LESS.sub(r"<\1\2", text)
     text = _SPACED.sub(r"\1", text)
-    text = _OR_MORE.sub(r"≥\1", text)
-    text = _OR_LESS.sub(r"<\1", text)
     return _RANGE.sub(r"\1-", text)
