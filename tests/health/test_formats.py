@@ -292,12 +292,16 @@ def test_a_threshold_alerts_where_the_check_would():
 def test_no_foreign_text_makes_another_line_or_a_figure_of_its_own(lang):
     i18n.set_language(lang)
     hostile = broken(HOSTILE).model_copy(update={"box": HOSTILE})
-    figures = [Figure(name="x", value=1, label=HOSTILE), Figure(name="x", value=2, label=HOSTILE)]
-    changed = hostile.results[0].model_copy(update={"figures": [*FIGURES, *figures]})
-    state, said, data = read_nagios(nagios.line(View(hostile.model_copy(update={"results": [changed]}))))
+    first, second, *rest = hostile.results
+    results = [
+        first.model_copy(update={"figures": [*FIGURES, Figure(name="x", value=1, label=HOSTILE)]}),
+        second.model_copy(update={"figures": [Figure(name="x", value=2, label=HOSTILE)]}),
+        *rest,
+    ]
+    state, said, data = read_nagios(nagios.line(View(hostile.model_copy(update={"results": results}))))
     assert state == "CRITICAL"
     assert "|" not in said
-    assert sum(datum["value"] in ("1", "2") for datum in data.values()) == 2  # two of one name stay apart
+    assert sum(datum["value"] in ("1", "2") for datum in data.values()) == 2  # of one name, by two checks
     assert not any(datum["value"] == "9" for datum in data.values())
 
 

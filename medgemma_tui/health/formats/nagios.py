@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from typing import Final
 
 from medgemma_tui.health import wording
@@ -58,21 +59,19 @@ def _cut(text: str, limit: int) -> str:
 def _performance(view: View, room: int) -> str:
     """The figures, those of failing checks first; as many as there is room for."""
     results = sorted(view.report.results, key=lambda result: result.status in ("ok", "skipped"))
-    told: list[str] = []
-    labels: set[str] = set()
+    number = Counter(_label(figure) for result in results for figure in result.figures)
+    told: dict[str, str] = {}
     for result in results:
         for figure in result.figures:
             label = _label(figure)
-            if label in labels:
+            if number[label] > 1:  # several checks measure it
                 label = f"{result.id}.{label}"
             each = f"'{label}'={_value(figure)}"
             room -= len(each.encode()) + 1  # with the bar or space before it
             if room < 0:
-                return "|" + " ".join(told) if told else ""
-            if label not in labels:
-                told.append(each)
-                labels.add(label)
-    return "|" + " ".join(told) if told else ""
+                break
+            told.setdefault(label, each)
+    return "|" + " ".join(told.values()) if told else ""
 
 
 def _label(figure: Figure) -> str:
