@@ -12,7 +12,7 @@ from typing import Literal, TypedDict
 
 from pydantic import BaseModel, ConfigDict
 
-from medgemma_tui import asking, events, i18n, instructions, launch, memory_told, problems
+from medgemma_tui import asking, events, fitness_words, i18n, instructions, launch, memory_told, problems
 from medgemma_tui import clinical_words as words
 from medgemma_tui.asking import Asking
 from medgemma_tui.client import Client, ServiceError
@@ -26,6 +26,9 @@ from medgemma_tui.protocol import ChatMessage, ChatRequest, ErrorBody, ErrorInfo
 from medgemma_tui.protocol.analysis import AnalysisObject, ReviewObject
 from medgemma_tui.safetext import clean, escape_json
 from medgemma_tui.settings import Settings
+
+_FITNESS_S = 2.0
+"""Seconds at most for which the verdict of the last health run is waited for; it is there at once."""
 
 
 class GuardObject(BaseModel):
@@ -304,6 +307,7 @@ async def _ask(
     async with launch.service(settings) as client:
         if fired is not None:
             await events.report(client, fired)
+        unfit = asyncio.create_task(_unfit(client))  # beside the question, which it does not hold up
         progress = ProgressLine()
         try:
             async with contextlib.aclosing(client.stream(request)) as chunks:
@@ -314,7 +318,10 @@ async def _ask(
                         reply.usage = chunk.usage
                     for choice in chunk.choices:
                         if reply.card is None:  # while it certainly is there: the worker may be lost before the end
-                            reply.card = await _card(client)
+                            reply.card, told = await asyncio.gather(_card(client), unfit)
+                            if told:
+                                progress.clear()
+                                print(told, file=sys.stderr, flush=True)
                             if plainly and reply.card is not None and reply.card.demo:
                                 progress.clear()
                                 print(_("DEMO, NOT MEDICAL"), file=sys.stderr, flush=True)
@@ -331,9 +338,21 @@ async def _ask(
             reply.memory_help = await memory_told.lines(client, error.info, by_staff=by_staff)
             raise
         finally:
+            unfit.cancel()
             progress.clear()
             if plainly and reply.reasoning:
                 print("\n", file=sys.stderr, flush=True)
+
+
+async def _unfit(client: Client) -> str:
+    """That the box is not fit, in words; empty where it is, nobody knows, or the question is refused for it anyway."""
+    with contextlib.suppress(ServiceError, TimeoutError):
+        async with asyncio.timeout(_FITNESS_S), contextlib.aclosing(client.telemetry()) as samples:
+            async for sample in samples:
+                fitness = sample.service.fitness
+                refuses = fitness is not None and fitness.refuses
+                return "" if refuses else fitness_words.unfit(fitness, fitness_words.COMMAND)
+    return ""
 
 
 async def _card(client: Client) -> ModelCard | None:

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import time
 from datetime import datetime
+from typing import Final
 
 from medgemma_tui.i18n import _, language, ngettext
 from medgemma_tui.protocol import Fitness
+
+COMMAND: Final = "medgemma-tui health --last"
+"""What shows more where there is no screen."""
 
 
 def clock(at: float, now: float) -> str:
@@ -49,6 +53,6 @@ def unfit(fitness: Fitness | None, look: str, now: float | None = None) -> str:
         else:
             parts.append(_("Not fit: {what}.").format(what=first))
     if fitness.refuses:
-        parts.append(_("By this site's policy no question is answered until a run finds it fit; your draft is kept."))
+        parts.append(_("By this site's policy no question is answered until a run finds it fit."))
     parts.append(_("Ask the box's staff; {look} shows more.").format(look=look))
     return ("" if language() == "zh" else " ").join(parts)

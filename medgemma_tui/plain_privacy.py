@@ -1,11 +1,12 @@
-"""Plain mode's line about privacy: told where something is known not to be shut, and nothing where all is."""
+"""Plain mode's lines about privacy and health: told where something is known not to be shut, or the box not to be fit,
+and nothing where all is."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
 
-from medgemma_tui import privacy_state
+from medgemma_tui import fitness_words, privacy_state
 from medgemma_tui.client import Client, ServiceError
 from medgemma_tui.i18n import _
 from medgemma_tui.plain_lines import tell
@@ -21,7 +22,7 @@ class Notice:
 
     def __init__(self) -> None:
         self._own = Watch("screen")
-        self._told = ""
+        self._told = self._told_unfit = ""
 
     async def tell(self, client: Client) -> None:
         """Measure this process, ask for what the others measured, and tell what is news and not shut."""
@@ -29,6 +30,10 @@ class Notice:
         with contextlib.suppress(ServiceError, TimeoutError):
             async with asyncio.timeout(_FIGURES_S), contextlib.aclosing(client.telemetry()) as samples:
                 sample = await anext(samples, sample)
+        unfit = fitness_words.unfit(sample.service.fitness, fitness_words.COMMAND)
+        if unfit and unfit != self._told_unfit:
+            tell(unfit)
+        self._told_unfit = unfit
         own = await asyncio.to_thread(self._own.read)
         running = sample.service.worker_pid is not None
         state = privacy_state.state(sample.privacy, own, own.inet_sockets if own else None, has_worker=running)

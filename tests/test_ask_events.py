@@ -12,7 +12,16 @@ import pytest
 from medgemma_tui import ask, i18n, launch
 from medgemma_tui.client import ServiceError
 from medgemma_tui.clinical.findings import IdentifierKind
-from medgemma_tui.protocol import ChatChunk, ChatRequest, ErrorInfo, EventBody, ModelCard
+from medgemma_tui.protocol import (
+    ChatChunk,
+    ChatRequest,
+    ErrorInfo,
+    EventBody,
+    Fitness,
+    ModelCard,
+    ServiceSample,
+    Telemetry,
+)
 from medgemma_tui.settings import Settings
 
 WHO = "患者姓名：王小明，65岁男性，心梗，如何治疗？"
@@ -26,6 +35,7 @@ class Client:
     def __init__(self, _socket: Path | None = None) -> None:
         self.events: list[EventBody] = []
         self.asked = 0
+        self.fitness: Fitness | None = None
 
     async def __aenter__(self) -> Client:
         return self
@@ -37,6 +47,9 @@ class Client:
         if self.full:
             raise ServiceError(503, ErrorInfo(type="audit_full", message="full"))
         self.events.append(event)
+
+    async def telemetry(self) -> AsyncIterator[Telemetry]:
+        yield Telemetry(time=1.0, service=ServiceSample(fitness=self.fitness))
 
     async def model(self) -> ModelCard:
         return ModelCard(id="m")
@@ -86,3 +99,14 @@ def test_nothing_found_tells_nothing_and_a_full_log_stops_nobody_here(client: Cl
     client.full = True
     assert ask.run(Settings(engine_socket=Path("/x")), WHO, as_json=False) == 0
     assert client.asked == 2
+
+
+def test_an_unfit_box_is_told_on_stderr_and_the_answer_stays_alone_on_stdout(
+    client: Client, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for verdict, refuses, told in (("critical", False, True), ("warning", False, False), ("critical", True, False)):
+        client.fitness = Fitness(verdict=verdict, at=1.0, failing=["model.hashes", "gpu.xid"], refuses=refuses)
+        assert ask.run(Settings(engine_socket=Path("/x")), "心梗如何治疗？", as_json=False) == 0
+        out, err = capsys.readouterr()
+        assert out == "fine\n"
+        assert ("this box is NOT FIT. First: Model files against their hashes, and 1 more." in err) == told

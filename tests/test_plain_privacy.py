@@ -8,7 +8,7 @@ import pytest
 
 from medgemma_tui import i18n, plain_privacy
 from medgemma_tui.client import ServiceError
-from medgemma_tui.protocol import ErrorInfo, PrivacyFacts, ProcessSeal, ServiceSample, Telemetry
+from medgemma_tui.protocol import ErrorInfo, Fitness, PrivacyFacts, ProcessSeal, ServiceSample, Telemetry
 
 SHUT = ProcessSeal(inet_sockets=0)
 OPEN = ProcessSeal(inet_sockets=0, open=["seccomp"], codes={"seccomp": "no_libseccomp"})
@@ -22,6 +22,7 @@ class Service:
         self.gateway: ProcessSeal = SHUT
         self.worker: ProcessSeal | None = None
         self.fails = False
+        self.fitness: Fitness | None = None
 
     async def telemetry(self):
         if self.fails:
@@ -31,7 +32,9 @@ class Service:
             gateway_inet_sockets=0, gateway=self.gateway, worker=self.worker,
             worker_inet_sockets=0 if running else None,
         )  # fmt: skip
-        yield Telemetry(time=1.0, privacy=facts, service=ServiceSample(worker_pid=7 if running else None))
+        yield Telemetry(
+            time=1.0, privacy=facts, service=ServiceSample(worker_pid=7 if running else None, fitness=self.fitness)
+        )
         await asyncio.Event().wait()
 
 
@@ -86,3 +89,16 @@ async def test_the_screens_own_state_is_said_without_a_service(notice):
     service, own, told = notice
     service.fails, own[0] = True, OPEN
     assert await told() == ["Privacy: not sealed · screen: no system call filter"]
+
+
+async def test_an_unfit_box_is_told_once_and_again_when_it_is_news(notice):
+    service, _own, told = notice
+    service.fitness = Fitness(verdict="critical", at=1.0, failing=["model.hashes"])
+    (line,) = await told()
+    assert "this box is NOT FIT. Not fit: Model files against their hashes." in line
+    assert "medgemma-tui health --last" in line
+    assert await told() == []
+    service.fitness = Fitness(verdict="critical", at=1.0, failing=["model.hashes"], refuses=True)
+    assert "no question is answered" in (await told())[0]
+    service.fitness = Fitness(verdict="warning", at=9.0, failing=["gpu.xid"])
+    assert await told() == []
