@@ -275,9 +275,6 @@ def _of_process(title: str) -> Callable[[Mapping[str, str]], str]:
 ITEMS: dict[str, Words] = {
     "swap_plain_of": Words(worded=_of_process(N_("{process}: swap is not encrypted ({devices})"))),
     "swap_unread_of": Words(worded=_of_process(N_("{process}: swap could not be read"))),
-    "disk_audit": Words(N_("Audit log, {path}: {free} free.")),
-    "disk_health": Words(N_("Health reports, {path}: {free} free.")),
-    "disk_run": Words(N_("Sockets, {path}: {free} free.")),
     "disk_short_audit": Words(
         N_("Audit log, {path}: {free} free, {need} should be."),
         N_("No question is answered that cannot be recorded: make room here first."),

@@ -27,7 +27,8 @@ def run(context: Context) -> Outcome:
     if place.places is None:
         if place.verdict is None:
             return Outcome(place.why or "log_elsewhere")
-        return _told(place.verdict, context, out_of_reach=out_of_reach)
+        grows_only = place.verdict.append_only and place.uid != 0
+        return _told(place.verdict, context, out_of_reach=out_of_reach, grows_only=grows_only)
     if not log_files.there(place.places.directory):
         return Outcome("none_yet", {"path": str(place.places.directory)})
     try:
@@ -53,7 +54,7 @@ def run(context: Context) -> Outcome:
     late = after >= _LATE_RECORDS or (place.health is not None and waiting_s > _LATE_S)
     if late and not out_of_reach:
         return Outcome("behind", params, figures)
-    if out_of_reach or _append_only(place.places.anchors):
+    if out_of_reach or (_append_only(place.places.anchors) and place.uid != 0):  # root can take the attribute off
         return Outcome("anchored", params, figures)
     return Outcome("rewritable" if context.installed else "rewritable_demo", params, figures)
 
@@ -72,7 +73,7 @@ def _absent(places: Places, params: dict[str, str], *, out_of_reach: bool) -> Ou
     return Outcome("gone", params)
 
 
-def _told(verdict: AuditVerdict, context: Context, *, out_of_reach: bool) -> Outcome:
+def _told(verdict: AuditVerdict, context: Context, *, out_of_reach: bool, grows_only: bool) -> Outcome:
     """From what the gateway found out itself."""
     after = sum(note.count for note in verdict.notes if note.kind == "after_anchor")
     params = {"path": verdict.directory, "records": f"{verdict.last or 0:,}", "after": f"{after:,}"}
@@ -83,7 +84,7 @@ def _told(verdict: AuditVerdict, context: Context, *, out_of_reach: bool) -> Out
         return Outcome("journal_only" if out_of_reach else "gone", params)
     if after >= _LATE_RECORDS and not out_of_reach:
         return Outcome("behind", params, figures)
-    if out_of_reach or verdict.append_only:
+    if out_of_reach or grows_only:
         return Outcome("anchored", params, figures)
     return Outcome("rewritable" if context.installed else "rewritable_demo", params, figures)
 
@@ -100,4 +101,4 @@ def _append_only(path: Path) -> bool:
         return False
 
 
-CHECK = Check("audit.anchor", run, timeout_s=180.0)
+CHECK = Check("audit.anchor", run, timeout_s=60.0)

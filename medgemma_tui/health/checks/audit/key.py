@@ -81,4 +81,4 @@ def _name(uid: int) -> str:
         return f"uid {uid}"
 
 
-CHECK = Check("audit.key", run, timeout_s=180.0)
+CHECK = Check("audit.key", run, timeout_s=60.0)

@@ -23,6 +23,7 @@ CRITICAL_DAYS: Final = 7.0
 """Over a long holiday somebody must be there to make room."""
 CRITICAL_BYTES: Final = 32 * 1024 * 1024
 """Two files of the log at their usual size: with less, one busy day may fill it."""
+_MOST_DAYS: Final = 9999
 _SMALL_LOG: Final = 64 * 1024
 """Below this size an average day's growth says nothing: a log of this size is taken to grow by as much each day."""
 
@@ -52,12 +53,19 @@ def run(context: Context) -> Outcome:
     kept = context.settings.audit_retention_days
     needed = max(0.0, kept * per_day - size)  # what the log still grows by until its oldest files are removed
     params |= {
-        "per_day": disk.text(per_day), "days": f"{min(days, 9999):,.0f}", "kept": f"{kept:.0f}",
-        "needed": disk.text(needed),
+        "per_day": disk.text(per_day), "kept": f"{kept:.0f}", "needed": disk.text(needed),
+        "days": f"{days:,.0f}" if days < _MOST_DAYS else f">{_MOST_DAYS:,}",
     }  # fmt: skip
     figures = (
-        Figure(name="audit_free", value=volume.free, unit="B", warning=needed, critical=CRITICAL_BYTES, below=True),
-        Figure(name="audit_days", value=round(min(days, 9999), 1), critical=CRITICAL_DAYS, below=True),
+        Figure(
+            name="audit_free",
+            value=volume.free,
+            unit="B",
+            warning=max(needed, CRITICAL_BYTES),
+            critical=CRITICAL_BYTES,
+            below=True,
+        ),
+        Figure(name="audit_days", value=round(min(days, _MOST_DAYS), 1), critical=CRITICAL_DAYS, below=True),
         Figure(name="audit_bytes", value=size, unit="B"),
     )
     if volume.free < CRITICAL_BYTES or days < CRITICAL_DAYS:
@@ -99,4 +107,4 @@ def _writable(at: Path, uid: int) -> bool:
     return os.geteuid() != uid or os.access(at, os.W_OK | os.X_OK)
 
 
-CHECK = Check("audit.space", run, timeout_s=180.0)
+CHECK = Check("audit.space", run, timeout_s=60.0)

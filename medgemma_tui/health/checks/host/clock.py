@@ -105,4 +105,4 @@ def _text(when: float) -> str:
     return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(when))
 
 
-CHECK = Check("host.clock", run, timeout_s=180.0)
+CHECK = Check("host.clock", run, timeout_s=60.0)

@@ -61,10 +61,8 @@ def run(context: Context) -> Outcome:
         elif volume.free < need.warning:
             codes.add("full" if volume.free < need.critical else "low")
             items.append(Item(code=f"disk_short_{use}", params=params))
-        else:
-            items.append(Item(code=f"disk_{use}", params=params))
     code = next((each for each in ("read_only", "full", "unreadable", "low") if each in codes), "room")
     return Outcome(code, {"free": places.text(least or 0)}, tuple(figures), tuple(items))
 
 
-CHECK = Check("host.disk", run)
+CHECK = Check("host.disk", run, timeout_s=60.0)

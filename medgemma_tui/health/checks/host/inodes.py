@@ -50,4 +50,4 @@ def run(context: Context) -> Outcome:
     return Outcome(code, {"free": f"{least or 0:,}"}, tuple(figures), tuple(items))
 
 
-CHECK = Check("host.inodes", run)
+CHECK = Check("host.inodes", run, timeout_s=60.0)
