@@ -62,6 +62,8 @@ def get(settings: Settings, wanted: Wanted, progress: Progress) -> View:
     by_gateway = socket is not None and not ours and wanted.phase == "health" and not wanted.events
     if by_gateway and not (wanted.selection.partial and os.geteuid() == 0):
         assert socket is not None
+        if wanted.selection.timeout_s is not None:
+            remark(_("The service runs the checks, each in its own time: --timeout does not count."))
         found = _by_gateway(socket, wanted, progress)
         if found is not None:
             return found
@@ -105,7 +107,7 @@ def remark(text: str) -> None:
 def _by_gateway(socket: Path, wanted: Wanted, progress: Progress) -> View | None:
     """The report of a run by the gateway; None where it does not answer, or died over it."""
     try:
-        report = asyncio.run(_followed(socket, wanted.full, progress))
+        report = asyncio.run(_followed(socket, wanted, progress))
     except ServiceError as error:
         if error.info.type in _GONE:
             return None
@@ -124,8 +126,11 @@ def _why_not(error: ServiceError) -> str:
     return problems.sentence(error.info)
 
 
-async def _followed(socket: Path, full: bool, progress: Progress) -> HealthReport:
-    async with Client(socket) as client, contextlib.aclosing(client.run_health(full)) as events:
+async def _followed(socket: Path, wanted: Wanted, progress: Progress) -> HealthReport:
+    async with (
+        Client(socket) as client,
+        contextlib.aclosing(client.run_health(wanted.full, wanted.new_baseline)) as events,
+    ):
         async for event in events:
             if event.report is not None:
                 return event.report

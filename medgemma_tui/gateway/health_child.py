@@ -48,13 +48,14 @@ class RunFailed(Exception):
         super().__init__(code)
 
 
-def command(settings: Settings, socket: Path, *, full: bool) -> list[str]:
+def command(settings: Settings, socket: Path, *, full: bool, new_baseline: bool = False) -> list[str]:
     """The command line of a run against the gateway on ``socket``, for the model of these settings."""
     arguments = [sys.executable, "-I", "-m", "medgemma_tui.gateway.leash", str(os.getpid()), *PROGRAM]
     arguments += ["health", "--events", "--socket", str(socket)]
     if not settings.uses_engine:
         arguments += ["--demo"] if settings.uses_demo else ["--model", str(model_directory(settings))]
-    return [*arguments, "--full"] if full else arguments
+    arguments += ["--full"] if full else []
+    return [*arguments, "--new-baseline"] if new_baseline else arguments
 
 
 def environment(settings: Settings) -> dict[str, str]:

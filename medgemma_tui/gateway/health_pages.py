@@ -70,15 +70,14 @@ class HealthPages:
         return Response(status_code=204)
 
     async def run(self, request: Request) -> Response:
-        """``POST /v1/health/run``, with ``?full=1`` for every byte of the model. Raises ApiError (409)."""
-        full = request.query_params.get("full", "0")
-        if full not in ("0", "1"):
-            raise ApiError(400, "invalid_request_error", "full: may be 0 or 1", param="full")
+        """``POST /v1/health/run``, with ``?full=1`` for every byte of the model, ``?new_baseline=1`` for another speed
+        to compare with. Raises ApiError (409)."""
+        full, new_baseline = _asked(request, "full"), _asked(request, "new_baseline")
         if self.running:
             raise ApiError(409, "health_running", "a health run is going on", retry_after_s=5)
         peer: Peer = request.scope["state"]["peer"]
         run = self._run = _Run()
-        task = asyncio.ensure_future(self._follow(run, peer, full=full == "1"))
+        task = asyncio.ensure_future(self._follow(run, peer, full=full, new_baseline=new_baseline))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         headers = {"Cache-Control": "no-store"}
@@ -95,9 +94,9 @@ class HealthPages:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
-    async def _follow(self, run: _Run, peer: Peer, *, full: bool) -> None:
+    async def _follow(self, run: _Run, peer: Peer, *, full: bool, new_baseline: bool) -> None:
         """Pass on what a new run tells, and take its report. Whoever asked may leave."""
-        arguments = health_child.command(self._settings, self._socket, full=full)
+        arguments = health_child.command(self._settings, self._socket, full=full, new_baseline=new_baseline)
         environ = health_child.environment(self._settings)
         limit_s = health_child.FULL_RUN_S if full else health_child.RUN_S
         try:
@@ -133,6 +132,14 @@ class HealthPages:
             counters[result.status] = int(counters.get(result.status, 0)) + 1
         self._auditor.later(Entry("health", _OUTCOMES[report.verdict], peer.uid, peer.name, counters=counters))
         self._last.take(report)
+
+
+def _asked(request: Request, name: str) -> bool:
+    """A parameter that is 0 or 1. Raises ApiError."""
+    value = request.query_params.get(name, "0")
+    if value not in ("0", "1"):
+        raise ApiError(400, "invalid_request_error", f"{name}: may be 0 or 1", param=name)
+    return value == "1"
 
 
 class _Run:

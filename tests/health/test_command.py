@@ -21,8 +21,10 @@ from other_users import needs_root
 from prometheus_client.parser import text_string_to_metric_families
 
 from medgemma_tui import cli, i18n
+from medgemma_tui.gateway import health_child
 from medgemma_tui.health.store import Store
 from medgemma_tui.protocol import CheckResult, HealthProgress, HealthReport
+from medgemma_tui.settings import Settings
 
 EXITS = {"ok": 0, "warning": 1, "critical": 2, "unknown": 3}
 PATCH = """
@@ -122,16 +124,27 @@ def test_whoever_is_not_the_services_user_has_it_run_by_the_service(gateway, hom
     socket_file = Path(gateway.socket)
     os.chown(socket_file, 12345, -1)
     try:
-        done = run(home, "health", "--socket", str(socket_file), "--format", "json")
+        done = run(
+            home, "health", "--socket", str(socket_file), "--new-baseline", "--timeout", "60", "--format", "json"
+        )
         report = HealthReport.model_validate_json(done.stdout)
         assert done.returncode == EXITS[report.verdict]
         assert (report.phase, report.partial) == ("health", False)
+        assert "--timeout does not count" in done.stderr
+        speed = next(each for each in report.results if each.id == "model.speed")
+        assert speed.code in ("recorded", "shared")  # shared: another test asks at the same time
         assert not (home / "health").exists()  # kept by the service, in its own place
         again = run(home, "health", "--socket", str(socket_file), "--last", "--format", "json")
         assert HealthReport.model_validate_json(again.stdout).results == report.results
         assert again.returncode == done.returncode
     finally:
         os.chown(socket_file, os.getuid(), -1)
+
+
+def test_what_is_asked_of_the_service_reaches_the_run_that_it_starts():
+    arguments = health_child.command(Settings(demo=True), Path("/x"), full=True, new_baseline=True)
+    assert arguments[-5:] == ["--socket", "/x", "--demo", "--full", "--new-baseline"]
+    assert health_child.command(Settings(demo=True), Path("/x"), full=False)[-1] == "--demo"
 
 
 @contextlib.contextmanager
