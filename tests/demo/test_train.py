@@ -14,6 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from medgemma_tui import model_manifest
 from medgemma_tui.demo import model_dir
 
 pytestmark = pytest.mark.engine
@@ -201,6 +202,11 @@ def test_model_directory(which: str, request: pytest.FixtureRequest) -> None:
     assert sorted(set(config["layer_types"])) == ["full_attention", "sliding_attention"]
     assert all(config[size] % 64 == 0 for size in ("hidden_size", "intermediate_size"))
     assert json.loads((directory / "generation_config.json").read_text("utf-8"))["eos_token_id"] == [1, 106]
+    manifest = model_manifest.read(directory)
+    assert manifest is not None
+    assert {file.path: file.sha256 for file in manifest.files} == {
+        name: model_manifest.hash_file(directory / name).sha256 for name in names - {"manifest.json"}
+    }
 
 
 def test_fresh_model_loads_and_speaks(trained: Path) -> None:
