@@ -225,6 +225,7 @@ class HealthScreen(Screen[None]):
         Binding("r", "wanted(False)", show=False),
         Binding("f", "wanted(True)", show=False),
         Binding("s,tab", "app.system", show=False),
+        Binding("m", "app.memory", show=False),
         HELP,
     ]
 
