@@ -92,7 +92,7 @@ def collect(settings: Settings) -> Contents:
 def _add_reports(found: Contents, settings: Settings, socket: Path | None) -> None:
     """The reports that are kept here; else the newest one, of the service."""
     reports: list[HealthReport] = []
-    for directory in _report_directories(settings):
+    for directory in _report_directories(settings, socket):
         reports = reports or store.Store(directory).reports()
     if not reports and socket is not None:
         try:
@@ -107,13 +107,13 @@ def _add_reports(found: Contents, settings: Settings, socket: Path | None) -> No
         found.add(f"reports/{number + 1:02d}-{stamp}.json", N_("a health report"), masking.report(report))
 
 
-def _report_directories(settings: Settings) -> list[Path]:
-    """Where reports may be: the installed service's before this user's own."""
+def _report_directories(settings: Settings, socket: Path | None) -> list[Path]:
+    """Where reports may be: where a service is meant, the installed one's before this user's own."""
     try:
         own = store.directory_of(settings)
     except SettingsError:
         return [SERVICE_REPORTS]
-    return [own] if settings.health_dir is not None or settings.uses_demo else [SERVICE_REPORTS, own]
+    return [own] if settings.health_dir is not None or socket is None else [SERVICE_REPORTS, own]
 
 
 def _asked(socket: Path, ask: Callable[[Client], Awaitable[_T]], seconds: float = _ASK_S) -> _T:
