@@ -74,7 +74,7 @@ class Screen(MedgemmaApp):
         place = _WINDOWS.get(type(self.screen), place)
         if self._teaching is not None:
             place = "teaching"
-        elif self.checkup.is_open and not isinstance(self.screen, dialogs.Confirm):
+        elif self.checkup.is_open and type(self.screen) not in _WINDOWS:
             place = "health"
         self.push_screen(dialogs.Reader(_("Help"), help_text(place, self.settings.keymap)))
 

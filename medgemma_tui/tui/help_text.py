@@ -87,6 +87,7 @@ _PLACES: dict[str, tuple[str, tuple[tuple[str, str], ...]]] = {
             ("R", N_("run the checks now (ops only); it goes on where you close the window")),
             ("F", N_("run them with every byte of the model hashed, which takes minutes (ops only)")),
             ("S, Tab", N_("every figure of GPU, host, service, model and privacy, live")),
+            ("M", N_("memory: who holds the card, what would fit")),
             ("Esc", N_("from a check to the list, from the list to the chat")),
         ),
     ),

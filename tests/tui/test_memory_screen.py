@@ -9,6 +9,7 @@ import sys
 import time
 from datetime import datetime
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from answering import Answering
@@ -129,9 +130,14 @@ def flat(it) -> str:
     return " ".join(it.text().replace("│", " ").split())
 
 
+async def asked(it) -> None:
+    """Until the question is there to be read."""
+    await it.until(lambda: isinstance(it.app.screen, EndProcess) and "Command line:" in flat(it), what="the question")
+
+
 async def answer(it, key: str) -> None:
     """Answer the question, once it is not deaf any more."""
-    await it.until(lambda: isinstance(it.app.screen, EndProcess), what="the question")
+    await asked(it)
     await it.pilot.pause(DEAF_S + 0.05)
     await it.press(key)
     await it.until(lambda: isinstance(it.app.screen, MemoryScreen), what="the window")
@@ -175,6 +181,8 @@ async def test_a_reply_that_names_a_process_to_a_user_gives_him_no_ending_either
         await it.press("enter")
         await it.pilot.pause()
         assert isinstance(it.app.screen, MemoryScreen)
+        it.app.screen._listed = [one.holder()]  # not even where something would be listed
+        it.app.screen.on_option_list_option_selected(SimpleNamespace(option_index=0))
         assert it.app.screen._target is None
     assert one.process.poll() is None
 
@@ -233,14 +241,13 @@ async def test_a_process_ends_after_its_whole_command_line_was_shown(opened, sle
     first, second = short(one.holder(command=NAME), may_end=True), short(may_end=True, free=20 * GIB)
     async with opened(first, second, size=COVERED) as it:
         await it.press("enter")
-        await it.until(lambda: isinstance(it.app.screen, EndProcess), what="the question")
+        await asked(it)
         text = flat(it)
         assert MARKER in text
         assert "time.sleep(600)" in text
         assert f"Process {one.process.pid} of root, started 20" in text
         await it.press("enter")  # too early, and on the safe answer
-        await it.until(lambda: isinstance(it.app.screen, MemoryScreen), what="the window")
-        assert f"Process {one.process.pid} was left alone." in flat(it)
+        await it.until(lambda: f"Process {one.process.pid} was left alone." in flat(it), what="what became of it")
         assert one.process.poll() is None
         assert not [event for event in it.service.events if event[0] == "end_process"]
         await it.press("enter")
@@ -272,7 +279,7 @@ async def test_force_only_after_a_second_question(opened, sleeper, monkeypatch):
     async with opened(short(one.holder(), may_end=True), size=COVERED) as it:
         await it.press("enter")
         await answer(it, "y")
-        await it.until(lambda: isinstance(it.app.screen, EndProcess), what="the second question")
+        await asked(it)
         assert "It was asked to end and is still there." in flat(it)
         assert "SIGKILL" in flat(it)
         assert one.process.poll() is None
@@ -372,6 +379,23 @@ def test_a_process_that_dies_while_it_is_read_is_not_taken_for_another(sleeper, 
         ending.take(one.holder(), time.time(), [])
     assert caught.value.why == "gone"
     assert not [fd for fd in os.listdir("/proc/self/fd") if "pidfd" in _link(fd)]
+
+
+def test_a_strangers_command_line_is_made_safe_and_shown_whole():
+    arguments = ["\x1b[2J\x9b31m", "two\nlines", "中文", "x" * 3000, MARKER]
+    code = "print('up', flush=True); import time; time.sleep(600)"
+    process = subprocess.Popen([sys.executable, "-I", "-c", code, *arguments], stdout=subprocess.PIPE)
+    process.stdout.readline()
+    try:
+        target = ending.take(GpuProcess(pid=process.pid), time.time(), [])
+        target.close()
+    finally:
+        process.kill()
+        process.wait()
+        process.stdout.close()
+    assert target.command.isprintable()
+    assert "'two lines' '中文'" in target.command
+    assert target.command.endswith("x" * 3000 + " " + MARKER)
 
 
 def _link(fd: str) -> str:
