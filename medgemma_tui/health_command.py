@@ -107,6 +107,8 @@ def _run(options: Options) -> int:
         from medgemma_tui import health_bundle
 
         return health_bundle.make(settings, options.bundle, yes=options.yes)
+    if options.last and (selection.partial or options.full or options.new_baseline):
+        raise UsageError(_("--last runs nothing: --only, --skip, --full and --new-baseline do not go with it."))
     if options.last:
         return health_output.deliver(health_run.last(settings), options.showing(settings))
     wanted = health_run.Wanted(options.phase, selection, options.full, options.new_baseline, options.events)

@@ -28,6 +28,8 @@ from medgemma_tui.settings import Settings, SettingsError
 
 STALE_S: Final = 26 * 3600.0
 """A report that is older tells nothing of today: the timer runs once a day."""
+_AHEAD_S: Final = 300.0
+"""A report that began so much later than now began under a clock that was wrong, or is now."""
 _GONE: Final = ("unreachable", "interrupted", "bad_reply")
 """Failures of a gateway that does not answer, or no longer: then the checks run here, and say so."""
 
@@ -89,6 +91,8 @@ def last(settings: Settings) -> View:
     if report is None:
         return without_report(_("There is no report yet: run medgemma-tui health."), "health", demo=demo)
     age = time.time() - report.started
+    if age < -_AHEAD_S:
+        return View(report, _("the last report is from the future by this box's clock; set the clock: timedatectl"))
     if age > STALE_S:
         told = _("the last report is {hours} hours old; look at the timer: systemctl status medgemma-health.timer")
         return View(report, told.format(hours=f"{age / 3600:.0f}"))

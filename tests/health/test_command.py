@@ -286,6 +286,8 @@ def test_settings_that_cannot_be_read_at_all_are_no_traceback(home, here, capsys
         (["health", "--nonsense"], "--nonsense"),
         (["health", "word"], "words too many"),
         (["preflight", "--last"], "--last"),
+        (["health", "--last", "--only", "gpu"], "--last runs nothing"),
+        (["health", "--last", "--full"], "--last runs nothing"),
         (["health", "--demo", "--model", "/x"], "exclude each other"),
         (["health", "--demo", "--socket", "/x"], "exclude each other"),
         (["--plain", "health"], "--plain is no option of health"),
@@ -328,6 +330,7 @@ def test_a_program_that_is_broken_is_unknown_and_never_a_mere_warning(home):
         ([a_report(27 * 3600.0, "ok")], 3, "the last report is 27 hours old"),
         ([a_report(27 * 3600.0, "critical")], 3, "the last report is 27 hours old"),
         ([a_report(60.0, "ok", demo=False)], 3, "There is no report yet"),
+        ([a_report(-7200.0, "ok")], 3, "from the future by this box's clock"),
     ],
 )
 def test_the_last_report_is_shown_without_a_run_and_is_unknown_when_it_is_old(
