@@ -126,6 +126,15 @@ def test_the_worst_comes_first_and_only_so_many(box):
     assert seen.lines[20] == "… and 21 more."
 
 
+def test_what_was_altered_comes_before_what_is_missing(box):
+    box.write(10)
+    lines = box.file.read_bytes().splitlines(keepends=True)
+    box.file.write_bytes(b"".join([*lines[:1], *lines[2:7], lines[7].replace(b"li.wei", b"li.wex"), *lines[8:]]))
+    seen = box.look("chain")
+    assert "Record 8 is altered" in seen.lines[0]
+    assert "Record 2 is missing" in seen.lines[1]
+
+
 def test_notes_are_told(box, ago):
     box.write(2)
     box.write(2, clock=ago(1))
