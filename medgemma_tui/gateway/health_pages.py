@@ -96,10 +96,10 @@ class HealthPages:
 
     async def _follow(self, run: _Run, peer: Peer, *, full: bool, new_baseline: bool) -> None:
         """Pass on what a new run tells, and take its report. Whoever asked may leave."""
-        arguments = health_child.command(self._settings, self._socket, full=full, new_baseline=new_baseline)
-        environ = health_child.environment(self._settings)
         limit_s = health_child.FULL_RUN_S if full else health_child.RUN_S
         try:
+            arguments = health_child.command(self._settings, self._socket, full=full, new_baseline=new_baseline)
+            environ = health_child.environment(self._settings)
             async with contextlib.aclosing(health_child.events(arguments, environ, limit_s=limit_s)) as told:
                 async for progress in told:
                     if progress.report is None:
@@ -115,7 +115,7 @@ class HealthPages:
             raise
         except Exception as error:
             log.error("the health run failed: %s", crash.line(error))
-            self._failed(run, peer, RunFailed("no_report"))
+            self._failed(run, peer, RunFailed("no_report", {"exit": "?"}))
 
     def _failed(self, run: _Run, peer: Peer, error: RunFailed) -> None:
         log.error("%s (%s)", _FAILURES[error.code], ", ".join(error.params.values()))

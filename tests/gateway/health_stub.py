@@ -1,7 +1,7 @@
 """Stands in for ``medgemma-tui health --events``: does what the file ``orders`` beside it says, line by line.
 
 ``event``: a result. ``hold``: events now and then until the file ``go`` is there. ``say FILE``: the file's bytes to
-stdout. ``spill TEXT``: to stderr. ``exit N``.
+stdout. ``rest``: nothing for a minute. ``spill TEXT``: to stderr. ``exit N``.
 """
 
 import json
@@ -27,6 +27,8 @@ for order in (here / "orders").read_text().splitlines():
         while not (here / "go").exists():
             tell(doing="model.hashes", percent=1.0)
             time.sleep(0.05)
+    elif word == "rest":
+        time.sleep(60)
     elif word == "say":
         sys.stdout.flush()
         os.write(1, Path(rest).read_bytes())

@@ -459,7 +459,7 @@ def test_the_verdict_outlives_the_gateway_and_its_end_ends_the_run():
         policy = it.gateway.records("policy")[-1]
         assert policy["counters"]["when_unfit"] == "refuse"
         assert policy["counters"]["health_dir_set"] == 1
-        it.orders("event", "hold")
+        it.orders("event", "rest")  # it would not notice that nobody reads
         with it.gateway.http.stream("POST", "/v1/health/run") as response:
             next(events(response))
             pid = it.seen()["pid"]
