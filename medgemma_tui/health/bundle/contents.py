@@ -21,7 +21,7 @@ from medgemma_tui.client import Client, ServiceError
 from medgemma_tui.health import store
 from medgemma_tui.health.bundle import facts, masking, units
 from medgemma_tui.i18n import N_, _
-from medgemma_tui.protocol import AuditVerdict, ErrorInfo, Health, HealthReport
+from medgemma_tui.protocol import ErrorInfo, Health, HealthReport
 from medgemma_tui.settings import Settings, SettingsError, run_dir
 
 _T = TypeVar("_T")
@@ -134,14 +134,14 @@ def _health(socket: Path) -> Health:
     return health.model_copy(update={"detail": masking.line(health.detail), "params": masking.params(health.params)})
 
 
-def _verdict(settings: Settings, socket: Path | None) -> AuditVerdict:
+def _verdict(settings: Settings, socket: Path | None) -> str:
     """The service's own verdict, else over the log that the settings name."""
     if socket is not None:
         found = _asked(socket, lambda client: client.audit_verdict(), _AUDIT_S)
     else:
         where = places.of(settings)
         found = verify(where.directory, where.key, where.anchors)
-    return found.model_copy(update={"directory": masking.line(found.directory)})
+    return masking.data(found.model_dump_json(indent=1)) + "\n"
 
 
 def _text_of(log: Path) -> str:

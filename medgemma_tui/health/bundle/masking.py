@@ -15,7 +15,7 @@ _PERSONS: Final = 1000
 """The first uid of a person; those below are the system's and a service's own."""
 _NOBODY: Final = 65534
 _HOME: Final = re.compile(r"(/home/|/export/home/|/Users/)[^/\s\"':,;]+")
-_CALLER: Final = re.compile(r"\S+(?= \(uid (\d+), pid \d+\))")
+_CALLER: Final = re.compile(r"[^\s\"]+(?= \(uid (\d+), pid \d+\))")
 """How the gateway's log names a caller."""
 WITHHELD: Final = "(withheld)"
 _FOREIGN: Final = frozenset({"command", "cmdline"})
@@ -26,7 +26,12 @@ _LOGINS: Final = frozenset({"user", "login"})
 
 def line(text: str) -> str:
     """One line of a log or a path, masked and safe for a terminal."""
-    text = _HOME.sub(r"\1(user)", clean_line(text))
+    return data(clean_line(text))
+
+
+def data(text: str) -> str:
+    """A text of several lines, or JSON, with the same things masked."""
+    text = _HOME.sub(r"\1(user)", text)
     text = _CALLER.sub(lambda match: f"uid-{match[1]}", text)
     pattern, names = _logins()
     return pattern.sub(lambda match: f"uid-{names[match[0]]}", text) if pattern is not None else text
@@ -39,7 +44,8 @@ def report(found: HealthReport) -> HealthReport:
 
 def _result(result: CheckResult) -> CheckResult:
     items = [Item(code=item.code, params=params(item.params)) for item in result.items]
-    return result.model_copy(update={"params": params(result.params), "items": items})
+    figures = [figure.model_copy(update={"label": line(figure.label)}) for figure in result.figures]
+    return result.model_copy(update={"params": params(result.params), "items": items, "figures": figures})
 
 
 def params(given: Mapping[str, str]) -> dict[str, str]:

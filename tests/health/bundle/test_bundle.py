@@ -18,7 +18,7 @@ from medgemma_tui import health_bundle
 from medgemma_tui.exits import ExitCode
 from medgemma_tui.health.bundle import contents, masking, units
 from medgemma_tui.health.store import Store
-from medgemma_tui.protocol import CheckResult, HealthReport, Item
+from medgemma_tui.protocol import CheckResult, Figure, HealthReport, Item
 from medgemma_tui.settings import Settings
 from tests.benchmarks.terminal import Terminal
 from tests.e2e.search import forms
@@ -43,8 +43,11 @@ def settings(tmp_path: Path, **more: object) -> Settings:
 
 
 def report(**params: str) -> HealthReport:
+    figures = [Figure(name="disk_free", value=1, label=params.get("path", ""))]
     held = Item(code="holder", params={"pid": "7", "gib": "3.1", **params})
-    found = CheckResult(id="gpu.holders", status="warning", code="held", params=dict(params), items=[held])
+    found = CheckResult(
+        id="gpu.holders", status="warning", code="held", params=dict(params), items=[held], figures=figures
+    )
     return HealthReport(
         phase="health",
         started=time.time(),
@@ -105,6 +108,7 @@ def test_a_conversation_and_the_key_are_nowhere_in_it(tmp_path: Path, monkeypatc
     assert json.loads(found["medgemma-support/service/health.json"])["reason"] == "ready"
     (kept,) = [data for name, data in found.items() if "/reports/" in name]
     masked = HealthReport.model_validate_json(kept)
+    assert masked.results[0].figures[0].label == "/home/(user)/x"
     assert masked.results[0].items[0].params == {
         "pid": "7", "gib": "3.1", "user": "(withheld)", "command": "(withheld)", "path": "/home/(user)/x",
     }  # fmt: skip
@@ -260,7 +264,7 @@ def test_in_a_pipe_it_needs_yes(tmp_path: Path) -> None:
     assert members(tmp_path / "b.tar.gz")
 
 
-@pytest.mark.parametrize(("key", "written"), [("y\r", True), ("\r", False), ("n\r", False)])
+@pytest.mark.parametrize(("key", "written"), [("y\r", True), ("\r", False)])
 def test_on_a_terminal_the_list_is_shown_and_asked_for(key: str, written: bool, tmp_path: Path) -> None:
     terminal = Terminal(command(tmp_path), columns=100, env={})
     assert terminal.read(60, until=b"[y/N]") is not None

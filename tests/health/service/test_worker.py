@@ -52,7 +52,7 @@ def test_gone(with_worker, tmp_path) -> None:
     assert "exit code 7" in told.text
 
 
-@pytest.mark.parametrize("code", ["gpu_loading", "host_loading", ""])
+@pytest.mark.parametrize("code", ["gpu_loading", ""])
 def test_out_of_memory(code: str, with_worker, tmp_path) -> None:
     health = {"status": "not_ready", "reason": "out_of_memory", "code": code}
     told = seen(with_worker(health, 4, 0.3), "out_of_memory", tmp_path)
