@@ -57,10 +57,13 @@ def verdict(seen: Seen, width: int, now: float, glyphs: Glyphs) -> list[Line]:
         words = _("Not checked yet: nobody knows whether this box is fit.")
         return wrap([(words if seen.connected else _("Unknown: the service does not answer."), STRONG)], width)
     sign, ink = mark(told.verdict, glyphs)
+    ink = ink if seen.run is None else MUTED  # no verdict is greener than what is found just now
     age = now - told.at
     when = _("{when}, {ago}").format(when=fitness_words.clock(told.at, now), ago=fitness_words.ago(age))
     runs: Line = [(f"{sign} {wording.verdict_word(told.verdict)}", ink), (f" {glyphs.dot} {when}", TEXT)]
-    if is_old(age):
+    if seen.run is not None:
+        runs.append((f" {glyphs.dot} {_('before this run')}", TEXT))
+    elif is_old(age):
         runs += [(f" {glyphs.dot} ", TEXT), (_("old: it tells nothing of today"), Ink("warn", bold=True))]
     if not seen.connected:
         runs += [(f" {glyphs.dot} ", TEXT), (_("the service does not answer now"), Ink("bad", bold=True))]
@@ -202,5 +205,13 @@ def _without_report(seen: Seen, width: int, glyphs: Glyphs) -> list[Row]:
     elif seen.record.running:
         lines += wrap([(_("The first run is going on."), TEXT)], width)
     else:
-        lines += wrap([(_("No run is on record. R runs the checks now; a timer does so every morning."), TEXT)], width)
+        lines += wrap(
+            [
+                (
+                    _("No run is on record. R runs the checks now; an installed service does so daily."),
+                    TEXT,
+                )
+            ],
+            width,
+        )
     return [Row(line) for line in lines]

@@ -189,6 +189,7 @@ async def test_a_run_shows_how_far_it_is_and_results_as_they_come(checked):
         it.service.goes(1, 10, doing="model.hashes", percent=43.4)
         await it.until(lambda: "Checking: 1 of 10 · Model files against their hashes 43 %" in it.text())
         assert "✗ CRITICAL  GPU temperature" in it.text()
+        assert "fit · 06:30, 31 minutes ago · before this run" in it.text()
         assert "✓ ok (before)  GPUs found" in it.text()
         await it.press("r")
         assert it.service.runs == [False]  # one at a time

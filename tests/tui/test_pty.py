@@ -87,7 +87,7 @@ def test_a_terminal_that_goes_away_ends_program_gateway_and_worker(scripted):
     directory = short_directory()  # the worker's socket has a long name of its own
     it = Session("--demo", XDG_RUNTIME_DIR=str(directory))
     it.until("DEMO, NOT MEDICAL")
-    it.until("local-only")
+    it.until("sealed")
     family = it.pty.process.children(recursive=True)
     assert family
     os.close(it.pty.master)

@@ -58,7 +58,7 @@ def test_locked_by_a_key_and_opened_by_the_pin(session, term, key):
     it = session(term=term)
     conversation(it)
     it.type("\x0f")  # with a window open
-    it.until("Esc closes")
+    it.until("R check now")
     it.type(key)
     it.until("New PIN")
     covered(it)
@@ -76,9 +76,9 @@ def test_locked_by_a_key_and_opened_by_the_pin(session, term, key):
     it.until("can be typed in", gone=True)
     it.resize(100, 30)
     it.type("2468\r")
-    it.until("Esc closes")  # the window as it was
+    it.until("R check now")  # the window as it was
     it.type("\x1b")
-    it.until("Esc closes", gone=True)
+    it.until("R check now", gone=True)
     for word in ("w0 w1 w2", "unsent", "62 kg", "why"):
         it.until(word)
     assert "typed while" not in it.text()

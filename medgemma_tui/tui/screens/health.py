@@ -47,6 +47,7 @@ class Sheet(Panel):
         self._glyphs = profile.glyphs
         self.seen = seen
         self.at = ""
+        self._chosen = False  # the mark is where somebody put it, not at the worst there is
         self.opened = ""
         self.top = 0
         self._rows: list[Row] = []
@@ -68,7 +69,11 @@ class Sheet(Panel):
         body = [self._marked(row) for row in self._rows[self.top : self.top + self._room]]
         empty: list[Line] = [[] for _row in range(self._room - len(body))]
         lines = [*head, *body, *empty, self._foot(width)]
-        return [[(glyphs.shown(text).replace("·", glyphs.dot), ink) for text, ink in line] for line in lines[-height:] if height]
+        return [
+            [(glyphs.shown(text).replace("·", glyphs.dot), ink) for text, ink in line]
+            for line in lines[-height:]
+            if height
+        ]
 
     def _head(self, width: int, most: int) -> list[Line]:
         """The title, the verdict, the counts and the run; where there is little room, only what matters most."""
@@ -99,8 +104,8 @@ class Sheet(Panel):
             return
         self.opened = ""
         self._rows = health_lines.listing(seen, width, glyphs)
-        if self.at not in self.checks:
-            self.at = next(iter(self.checks), "")
+        if not self._chosen or self.at not in self.checks:
+            self.at, self._chosen = next(iter(self.checks), ""), False
 
     @property
     def checks(self) -> list[str]:
@@ -144,7 +149,7 @@ class Sheet(Panel):
         if not 0 <= at + by < len(checks):
             self.scroll(by)  # what stands before the first or behind the last is seen, too
             return
-        self.at = checks[at + by]
+        self.at, self._chosen = checks[at + by], True
         self._into_sight()
         self.redraw()
 
@@ -167,7 +172,7 @@ class Sheet(Panel):
         """A page on, or back; in the list the mark goes along."""
         self.scroll(by * max(1, self._room - 1))
         if not self.opened and (seen := self._in_sight()) and self.at not in seen:
-            self.at = seen[0] if by > 0 else seen[-1]
+            self.at, self._chosen = seen[0] if by > 0 else seen[-1], True
             self.redraw()
 
     def _in_sight(self) -> list[str]:
@@ -178,7 +183,7 @@ class Sheet(Panel):
         """To the first line, or the last."""
         checks = self.checks
         if not self.opened and checks:
-            self.at = checks[-1 if end else 0]
+            self.at, self._chosen = checks[-1 if end else 0], end
         self.top = len(self._rows) if end else 0
         self.redraw()
 
@@ -186,7 +191,7 @@ class Sheet(Panel):
         """Show a check alone; none for an empty id: the list, with the mark where it was."""
         self.opened, self.top = id, 0
         if id:
-            self.at = id
+            self.at, self._chosen = id, True
         self._lay(max(1, self.size.width - _GUTTER))
         if not self.opened:
             self._into_sight()
