@@ -5,6 +5,10 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Final
+
+SERVICE_STATE: Final = Path("/var/lib/medgemma")
+"""Where the installed service keeps its state."""
 
 
 def named(environ: Mapping[str, str], name: str) -> Path | None:

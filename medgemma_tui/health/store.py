@@ -18,7 +18,7 @@ from pydantic import BaseModel, ValidationError
 
 from medgemma_tui import state_dirs
 from medgemma_tui.protocol import HealthReport, RunBrief
-from medgemma_tui.settings import Settings, run_dir
+from medgemma_tui.settings import SERVICE_SOCKET, Settings, run_dir
 
 _M = TypeVar("_M", bound=BaseModel)
 
@@ -32,14 +32,17 @@ class StoreError(Exception):
 
 
 def directory_of(settings: Settings, environ: Mapping[str, str] = os.environ) -> Path:
-    """The directory by the settings; else the service manager's; else the user's; else the run directory's.
+    """The directory by the settings; else the service manager's; else the installed service's, whoever asks, so that
+    nobody takes a report of his own for the service's; else the user's; else the run directory's.
 
     Raises SettingsError where that cannot be made.
     """
     if settings.health_dir is not None:
         return settings.health_dir
-    base = state_dirs.named(environ, "STATE_DIRECTORY") or state_dirs.of_user(environ) or run_dir()
-    return base / "health"
+    base = state_dirs.named(environ, "STATE_DIRECTORY")
+    if base is None and settings.socket == SERVICE_SOCKET and state_dirs.SERVICE_STATE.is_dir():
+        base = state_dirs.SERVICE_STATE
+    return (base or state_dirs.of_user(environ) or run_dir()) / "health"
 
 
 class Store:
