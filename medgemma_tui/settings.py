@@ -136,7 +136,7 @@ class Settings(BaseSettings):
     """Directory of health reports, the speed baseline and the model's hashes. None: ``health`` in the service manager's
     state directory (STATE_DIRECTORY), else in the user's."""
     golden_file: Path | None = None
-    """The site's own golden questions, in place of the built-in ones (see README)."""
+    """The site's own golden questions, asked instead of the built-in ones (see README)."""
     when_unfit: Literal["answer", "refuse"] = "answer"
     """What becomes of questions while the last health run found the box not fit: answered under a banner that says so,
     or refused. Where the site's file sets it, it can only be made stricter."""

@@ -27,7 +27,8 @@ from medgemma_tui.clinical.review import review
 from medgemma_tui.clinical.sections import check
 from medgemma_tui.clinical.site_terms import TSV_COLUMNS
 from medgemma_tui.demo import corpus
-from medgemma_tui.protocol import analysis
+from medgemma_tui.health import golden, meanings, registry
+from medgemma_tui.protocol import CheckResult, Figure, HealthReport, Item, Status, analysis
 from medgemma_tui.settings import Settings
 from medgemma_tui.tui import keymap
 
@@ -202,8 +203,37 @@ def test_the_python_example_runs(gateway: Gateway) -> None:
     assert corpus.is_known(question[1], ())
 
 
+HEALTH = README[README.index("### health") : README.index("### Exit codes")]
+
+
+@pytest.mark.parametrize("line", [line for line in _commands() if line.startswith("medgemma-tui preflight")])
+def test_preflight_runs(line: str) -> None:
+    words = shlex.split(line)
+    done = subprocess.run([str(BIN / words[0]), *words[1:]], capture_output=True, text=True, timeout=120)
+    assert done.returncode in (0, 1), done.stdout + done.stderr  # 1 where there is no GPU, or an untested system
+    assert done.stdout.splitlines()[0] == done.stdout.splitlines()[-1], "the verdict comes first and last"
+
+
+def test_every_field_and_group_of_a_health_report_is_told() -> None:
+    told = set(re.findall(r"`([\w.]+)`", HEALTH))
+    for model in (HealthReport, CheckResult, Figure, Item):
+        assert set(model.model_fields) <= told, model
+    assert {check.group for check in registry.CHECKS} <= told
+    assert set(get_args(Status)) <= told
+    assert {name for name in told if name.split(".")[0] in meanings.GROUP_TITLES and "." in name} <= registry.names()
+
+
+def test_the_sites_golden_question_is_one(tmp_path: Path) -> None:
+    file = tmp_path / "golden.toml"
+    shown = re.search(r"```toml\n(\[\[question\]\]\n.*?)```", HEALTH, re.S)
+    assert shown is not None
+    file.write_text(shown[1], encoding="utf-8")
+    (question,) = golden.load(file).question
+    assert question.id == "inr_target"
+
+
 def test_files_it_names_are_there() -> None:
     for name in re.findall(r"\]\((?!http)([^)]+)\)", README):
         assert (ROOT / name).exists(), name
-    for name in re.findall(r"`((?:medgemma_tui|styles|tests)/[\w/.]*)`", README):
+    for name in re.findall(r"`((?:medgemma_tui|styles|tests|provisioning)/[\w/.]*)`", README):
         assert (ROOT / name).exists(), name
