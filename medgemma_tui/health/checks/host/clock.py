@@ -35,7 +35,7 @@ def run(context: Context) -> Outcome:
     newest_file = _newest_file(_PACKAGE)
     params = {"now": _text(now)}
     sync = synchronised()
-    figures = (Figure(name="clock_synchronised", value=1.0 if sync == "synchronised" else 0.0),)
+    figures = () if sync == "unknown" else (Figure(name="clock_synchronised", value=float(sync == "synchronised")),)
     if now < newest_file - _DAY_S:  # archives keep local times without a zone
         return Outcome("before_package", {**params, "then": _text(newest_file)}, figures)
     if now > newest_file + _YEARS_AHEAD_S:

@@ -29,13 +29,13 @@ NEEDS: Final[Mapping[Use, Need]] = {
     # 30 reports of some ten kilobytes, written beside the old one and renamed.
     "health": Need(64 * MIB, 4 * MIB),
     # Sockets, and the log of a private gateway; often in memory, a tenth of the RAM.
-    "run": Need(32 * MIB, 2 * MIB),
+    "sockets": Need(32 * MIB, 2 * MIB),
 }
 
 
 def run(context: Context) -> Outcome:
     """Ask each file system."""
-    figures, items = [], []
+    figures, items, well = [], [], []
     codes: set[str] = set()
     least = None
     for use, path in places.written_to(context):
@@ -49,7 +49,7 @@ def run(context: Context) -> Outcome:
         need = NEEDS[use]
         figures.append(
             Figure(
-                name="disk_free", value=volume.free, unit="B", label=str(path), warning=need.warning,
+                name="disk_free", value=volume.free, unit="B", label=use, warning=need.warning,
                 critical=need.critical, below=True,
             )
         )  # fmt: skip
@@ -61,8 +61,10 @@ def run(context: Context) -> Outcome:
         elif volume.free < need.warning:
             codes.add("full" if volume.free < need.critical else "low")
             items.append(Item(code=f"disk_short_{use}", params=params))
+        else:
+            well.append(Item(code=f"disk_room_{use}", params=params))
     code = next((each for each in ("read_only", "full", "unreadable", "low") if each in codes), "room")
-    return Outcome(code, {"free": places.text(least or 0)}, tuple(figures), tuple(items))
+    return Outcome(code, {"free": places.text(least or 0)}, tuple(figures), (*items, *well))
 
 
 CHECK = Check("host.disk", run, timeout_s=60.0)

@@ -16,10 +16,10 @@ CRITICAL: Final = 50
 
 def run(context: Context) -> Outcome:
     """Ask each file system."""
-    figures, items = [], []
+    figures, items, well = [], [], []
     codes: set[str] = set()
     least: int | None = None
-    for _use, path in places.written_to(context):
+    for use, path in places.written_to(context):
         try:
             volume = places.volume(path)
         except OSError as error:
@@ -32,9 +32,7 @@ def run(context: Context) -> Outcome:
             continue
         least = volume.inodes if least is None else min(least, volume.inodes)
         figures.append(
-            Figure(
-                name="inodes_free", value=volume.inodes, label=str(path), warning=WARNING, critical=CRITICAL, below=True
-            )
+            Figure(name="inodes_free", value=volume.inodes, label=use, warning=WARNING, critical=CRITICAL, below=True)
         )
         if volume.inodes < WARNING:
             codes.add("none" if volume.inodes < CRITICAL else "few")
@@ -44,10 +42,12 @@ def run(context: Context) -> Outcome:
                     params={"path": str(path), "free": f"{volume.inodes:,}", "total": f"{volume.inodes_total:,}"},
                 )
             )
+        else:
+            well.append(Item(code="inodes_left", params={"path": str(path), "free": f"{volume.inodes:,}"}))
     code = next((each for each in ("none", "unreadable", "few") if each in codes), "enough")
     if code == "enough" and least is None:
         return Outcome("unlimited")
-    return Outcome(code, {"free": f"{least or 0:,}"}, tuple(figures), tuple(items))
+    return Outcome(code, {"free": f"{least or 0:,}"}, tuple(figures), (*items, *well))
 
 
 CHECK = Check("host.inodes", run, timeout_s=60.0)

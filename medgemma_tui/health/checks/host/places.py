@@ -13,7 +13,8 @@ from medgemma_tui.health import figures
 from medgemma_tui.health.context import Context
 from medgemma_tui.settings import SettingsError, run_dir
 
-Use = Literal["audit", "health", "run"]
+Use = Literal["audit", "health", "sockets"]
+"""Also the label of its figures: a path can change from run to run, and a series must not."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +60,7 @@ def written_to(context: Context) -> Iterator[tuple[Use, Path]]:
     elif place is not None and place.verdict is not None:
         yield "audit", Path(place.verdict.directory)
     yield "health", context.store.directory
-    yield "run", context.socket.parent if context.socket is not None else run_dir()
+    yield "sockets", context.socket.parent if context.socket is not None else run_dir()
 
 
 def text(size: float) -> str:
