@@ -6,6 +6,7 @@ import asyncio
 import threading
 import time
 from collections.abc import Awaitable, Callable
+from contextlib import aclosing
 from pathlib import Path
 from typing import Generic, TypeVar
 
@@ -87,7 +88,7 @@ class Context:
         self.health: Once[Health] = Once(lambda: self.call(_health_in_time))
         """The gateway's health. Raises ServiceError, also where a hung gateway says nothing."""
         self.telemetry: Once[Telemetry] = Once(lambda: self.call(_one_sample))
-        """One sample of the gateway's telemetry. Raises ServiceError."""
+        """One sample of the gateway's telemetry. Raises ServiceError, also where none comes."""
         self.privacy: Once[PrivacyReport] = Once(lambda: self.call(lambda client: client.privacy()))
         """What gateway and worker could prove shut. Takes seconds. Raises ServiceError."""
         self.model: Once[ModelDir] = Once(lambda: model_dir.inspect(self.model_directory))
@@ -142,10 +143,16 @@ async def _health_in_time(client: Client) -> Health:
 
 
 async def _one_sample(client: Client) -> Telemetry:
-    stream = client.telemetry()
+    return await sample_in_time(client, _HEALTH_S)
+
+
+async def sample_in_time(client: Client, within_s: float, since: float = 0.0) -> Telemetry:
+    """The first sample that was taken at ``since`` or later. Raises ServiceError, also where none comes in time."""
     try:
-        async for sample in stream:
-            return sample
-    finally:
-        await stream.aclose()
+        async with asyncio.timeout(within_s), aclosing(client.telemetry()) as stream:
+            async for sample in stream:
+                if sample.time >= since:
+                    return sample
+    except TimeoutError:
+        raise ServiceError(0, ErrorInfo(type="interrupted", message="no sample came", code="silent")) from None
     raise ServiceError(0, ErrorInfo(type="interrupted", message="the telemetry ended without a sample"))

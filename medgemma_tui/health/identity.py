@@ -11,11 +11,16 @@ from pydantic import BaseModel, ConfigDict
 from medgemma_tui import __version__, model_manifest
 from medgemma_tui.health.context import Context
 
+CPU = "cpu"
+"""What a worker calls its device where that is no GPU; a GPU it calls by name (``NVIDIA L4``)."""
 _LIBRARIES = ("torch", "transformers", "bitsandbytes")
 
 
 class Identity(BaseModel):
-    """A model by its id and its weights' fingerprint, the device that it runs on, and the versions of the programs."""
+    """A model by its id and its weights' fingerprint, the device that it runs on, and the versions of the programs.
+
+    Not its window: where none is set it is what free memory leaves at the start, and so another one every day.
+    """
 
     model_config = ConfigDict(frozen=True)
     model: str = ""
@@ -33,7 +38,7 @@ class Identity(BaseModel):
 def of(context: Context) -> Identity:
     """Of the model that answers now. Raises ServiceError."""
     card = context.health().model
-    device = "" if card is None else f"{card.device or ''} {card.quantization or ''} {card.max_model_len or ''}"
+    device = "" if card is None else f"{card.device or ''} {card.quantization or ''}"
     weights = ""
     if not context.settings.uses_engine:
         with contextlib.suppress(OSError):
@@ -45,12 +50,11 @@ def of(context: Context) -> Identity:
     sample = context.telemetry()
     if sample.driver_version:
         versions["driver"] = sample.driver_version
-    on_card = card is not None and (card.device or "").startswith("cuda")
-    hardware = ", ".join(gpu.name for gpu in sample.gpus) if on_card else _processor()
+    on_card = card is not None and card.device not in (None, "", CPU)
     return Identity(
         model="" if card is None else card.id,
         weights=weights,
-        device=f"{device.strip()} {hardware}".strip(),
+        device=(device if on_card else f"{device} {_processor()}").strip(),
         versions=versions,
         on_card=on_card,
     )

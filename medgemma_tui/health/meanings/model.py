@@ -193,6 +193,14 @@ _SPEED = {
         N_("{rate} tokens/s while the card is throttled, so it was not recorded as this box's speed."),
         N_("Look at the card's cooling and power supply, then run the check again."),
     ),
+    "off_card": Meaning(
+        "warning",
+        N_("{rate} tokens/s on the CPU; the {baseline} on record are of {device}, and stay recorded."),
+        N_(
+            "See service.worker and the group gpu for why. If it is meant so, record anew: medgemma-tui health "
+            "--new-baseline."
+        ),
+    ),
     "shared": Meaning("skipped", N_("{rate} tokens/s while {count} others were being answered: not judged.")),
     "too_short": Meaning(
         "unknown",

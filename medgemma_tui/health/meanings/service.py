@@ -143,6 +143,15 @@ MEANINGS: dict[str, dict[str, Meaning]] = {
             N_("{model} is loaded, but its process was restarted ({restarts} times; the last {hours} hours ago)."),
             N_("Read why before the clinic opens: journalctl -u medgemma | grep -i worker."),
         ),
+        "on_cpu": Meaning(
+            "critical",
+            N_("{model} is loaded, but runs on the CPU although a GPU is there: answers take minutes."),
+            N_(
+                "Read why: journalctl -u medgemma | grep -i gpu. PyTorch needs its CUDA build, a driver that is new "
+                "enough (gpu.driver), and /dev/nvidia-uvm: nvidia-modprobe -u makes it, and the unit must allow it "
+                "(DeviceAllow=char-nvidia-uvm rw). Then: systemctl restart medgemma."
+            ),
+        ),
         "starting": Meaning(
             "unknown",
             N_("The model process is starting."),

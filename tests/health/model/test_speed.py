@@ -71,7 +71,8 @@ def test_a_slowed_worker(context, gateway, store, monkeypatch):
     base = record(store)
     assert base.identity.model == "medgemma-tui-demo"
     assert base.identity.weights
-    assert base.identity.device.startswith("cpu nf4 8192")
+    assert base.identity.device.startswith("cpu nf4")
+    assert not base.identity.on_card
     assert {"medgemma-tui", "torch", "transformers", "bitsandbytes"} <= set(base.identity.versions)
 
     with slowed(gateway.health()["worker_pid"]):
@@ -106,6 +107,49 @@ def test_another_model_has_a_record_of_its_own(context, steady, store):
     tampered(store, tokens_per_second=400.0, identity=record(store).identity.model_copy(update={"weights": "other"}))
     assert measure(context, steady.gateway.socket).told == ("recorded", "ok")
     assert record(store).tokens_per_second == 40.0
+
+
+def test_another_window_is_no_other_box(context, steady, store):
+    """Where none is set the window is what free memory leaves: another one at every start."""
+    measure(context, steady.gateway.socket)
+    steady.engine.usage = {"tokens_per_second": 20.0}
+    steady.engine.card["max_model_len"] = 3968
+    gateway = Running(engine_socket=steady.engine.socket, slots=1, telemetry_interval_s=0.2).ready()
+    try:
+        assert gateway.health()["model"]["max_model_len"] == 3968
+        assert measure(context, gateway.socket).told == ("slow", "warning")
+    finally:
+        steady.engine.card["max_model_len"] = 4096
+        gateway.stop()
+
+
+def test_the_record_of_a_bad_day_is_replaced(context, steady, store):
+    measure(context, steady.gateway.socket)
+    tampered(store, tokens_per_second=30.0)
+    assert measure(context, steady.gateway.socket).told == ("ok", "ok")
+    tampered(store, tokens_per_second=20.0)
+    assert measure(context, steady.gateway.socket).told == ("recorded", "ok")
+    assert record(store).tokens_per_second == 40.0
+
+
+@pytest.mark.parametrize("value", [0.0, -1.0])
+def test_a_record_that_nothing_can_be_compared_with(context, steady, store, value):
+    measure(context, steady.gateway.socket)
+    tampered(store, tokens_per_second=value)
+    assert measure(context, steady.gateway.socket).told == ("recorded", "ok")
+    assert record(store).tokens_per_second == 40.0
+
+
+def test_a_model_that_has_lost_its_card_keeps_the_cards_record(context, steady, store):
+    measure(context, steady.gateway.socket)
+    on_card = record(store).identity.model_copy(update={"device": "NVIDIA L4 nf4", "on_card": True})
+    tampered(store, tokens_per_second=900.0, identity=on_card)
+    found = measure(context, steady.gateway.socket)
+    assert found.told == ("off_card", "warning")
+    assert "NVIDIA L4 nf4" in found.text
+    assert "service.worker" in found.advice
+    assert record(store).tokens_per_second == 900.0
+    assert measure(context, steady.gateway.socket, new_baseline=True).told == ("recorded", "ok")
 
 
 def test_new_versions_do_not_lower_the_record(context, steady, store):
@@ -168,7 +212,7 @@ def test_a_throttled_card(context, scripted, store, nvml_stub, monkeypatch):
     for name, value in nvml_stub.env.items():
         monkeypatch.setenv(name, value)
     nvml_stub.set("hot_throttled")
-    scripted.engine.card["device"] = "cuda:0"
+    scripted.engine.card["device"] = "NVIDIA L4"  # as a worker tells it
     scripted.engine.usage = {"tokens_per_second": 40.0}
     gateway = Running(engine_socket=scripted.engine.socket, slots=1, telemetry_interval_s=0.2).ready()
     try:

@@ -31,6 +31,8 @@ class Handler(BaseHTTPRequestHandler):
             self.send_header("Content-Type", "text/event-stream")
             self.end_headers()
             try:
+                while body.get("silent"):  # a stream that is open, and says nothing
+                    time.sleep(0.2)
                 while True:
                     self.wfile.write(b"data: %b\n\n" % json.dumps(body).encode())
                     self.wfile.flush()

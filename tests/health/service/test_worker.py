@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 from gateway_running import Running, wait_for
 
-from medgemma_tui.health.checks.service import worker
+from medgemma_tui.health import context as health_context
+from medgemma_tui.health.checks.service import parked, worker
 from tests.health.looking import Seen, context, look
 
 READY = {"status": "ok", "reason": "ready", "model": {"id": "stub", "max_model_len": 4096}}
@@ -37,6 +38,32 @@ def test_loaded_then_restarted_then_that_is_long_ago(with_worker, tmp_path, monk
     assert told.figure("worker_up_seconds") < 60
     monkeypatch.setattr(worker, "_RECENT_S", 0.0)
     assert seen(running, "ready", tmp_path).told == ("ok", "ok")
+
+
+@pytest.mark.parametrize(
+    ("device", "gpus", "told"),
+    [
+        ("cpu", [{"index": 0, "name": "NVIDIA L4"}], ("on_cpu", "critical")),
+        ("NVIDIA L4", [{"index": 0, "name": "NVIDIA L4"}], ("ok", "ok")),
+        ("cpu", [{"index": 0, "name": "", "error": "lost"}], ("ok", "ok")),  # gpu.present tells
+        ("cpu", [], ("ok", "ok")),  # gpu.driver tells
+    ],
+)
+def test_beside_the_card(device: str, gpus: list[object], told: tuple[str, str], scripted, tmp_path) -> None:
+    health = {**READY, "model": {"id": "stub", "max_model_len": 4096, "device": device}}
+    socket = scripted(health=health, telemetry={"time": 1.0, "gpus": gpus})
+    found = look(worker.CHECK, context(tmp_path, socket, model=tmp_path))
+    assert found.told == told
+    if told[0] == "on_cpu":
+        assert "/dev/nvidia-uvm" in found.advice
+        assert look(worker.CHECK, context(tmp_path, socket, demo=True)).told == ("ok", "ok")
+
+
+def test_telemetry_that_never_comes_keeps_no_check_waiting(scripted, tmp_path, monkeypatch) -> None:
+    monkeypatch.setattr(health_context, "_HEALTH_S", 0.3)
+    socket = scripted(health=READY, telemetry={"silent": True})
+    assert look(worker.CHECK, context(tmp_path, socket, demo=True)).told == ("ok", "ok")
+    assert look(parked.CHECK, context(tmp_path, socket, demo=True)).told == ("failed", "unknown")
 
 
 def test_loading(with_worker, tmp_path) -> None:

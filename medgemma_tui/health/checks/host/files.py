@@ -85,4 +85,4 @@ def _soft(value: int) -> int | None:
     return None if value == resource.RLIM_INFINITY else value
 
 
-CHECK = Check("host.files", run)
+CHECK = Check("host.files", run, timeout_s=20.0)

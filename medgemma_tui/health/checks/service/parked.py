@@ -17,9 +17,14 @@ def run(context: Context) -> Outcome:
     """How many there are, and how much of what they may take together is taken."""
     try:
         context.health()
-        service = context.telemetry().service
     except ServiceError as error:
         return Outcome("forbidden" if error.info.type == "forbidden" else "no_service")
+    try:
+        service = context.telemetry().service
+    except ServiceError as error:
+        if error.info.type == "forbidden":
+            return Outcome("forbidden")
+        raise
     total = context.settings.parked_total_bytes
     params = {"count": str(service.parked_sessions)}
     figures: tuple[Figure, ...] = (Figure(name="parked_sessions", value=service.parked_sessions),)
@@ -34,4 +39,4 @@ def run(context: Context) -> Outcome:
     return Outcome("nearly_full" if share >= _WARNING else "ok", params, figures)
 
 
-CHECK = Check("service.parked", run, RUNNING)
+CHECK = Check("service.parked", run, RUNNING, timeout_s=20.0)

@@ -64,4 +64,4 @@ async def _watched(client: Client, limit: int, seconds: float) -> list[ServiceSa
     return seen
 
 
-CHECK = Check("service.queue", run, RUNNING, timeout_s=15.0)
+CHECK = Check("service.queue", run, RUNNING, timeout_s=20.0)

@@ -52,9 +52,18 @@ def _ready(context: Context, health: Health, figures: tuple[Figure, ...]) -> Out
         figures += (Figure(name="worker_up_seconds", value=round(up), unit="s"),)
     if memory is not None:
         figures += (Figure(name="worker_memory", value=memory, unit="B"),)
+    if _beside_card(context, health):
+        return Outcome("on_cpu", params, figures)
     if health.restarts and (up is None or up < _RECENT_S):
         return Outcome("restarted", {**params, "hours": "?" if up is None else f"{up / 3600:.1f}"}, figures)
     return Outcome("ok", params, figures)
+
+
+def _beside_card(context: Context, health: Health) -> bool:
+    """Whether a model of the site's own runs on the CPU although a GPU answers."""
+    sample = _sample(context)
+    on_cpu = health.model is not None and health.model.device == "cpu"
+    return context.installed and on_cpu and sample is not None and any(gpu.error is None for gpu in sample.gpus)
 
 
 def _up_s(pid: int | None) -> float | None:
@@ -83,4 +92,4 @@ def _memory(context: Context) -> int | None:
     return sample.service.worker_rss if sample is not None else None
 
 
-CHECK = Check("service.worker", run, RUNNING)
+CHECK = Check("service.worker", run, RUNNING, timeout_s=20.0)
