@@ -187,7 +187,10 @@ def fitness(told: Fitness | None, link: Link, now: float) -> Statement:
     if is_old(now - told.at):
         if told.at > now:
             return Statement(
-                _("checked at a time to come: is the clock right?"), "warn", short=_("clock wrong"), shortest=_("clock?")
+                _("checked at a time to come: is the clock right?"),
+                "warn",
+                short=_("clock wrong"),
+                shortest=_("clock?"),
             )
         return Statement(_("old, last checked {when}").format(when=when), "warn", short=_("old"))
     if told.verdict == "ok":

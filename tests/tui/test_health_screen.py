@@ -253,7 +253,7 @@ async def test_a_timers_new_verdict_fetches_its_report(checked):
         late = report({**FINE, **WRONG}, NOW - 5)
         it.service.record = HealthRecord(report=late, history=HISTORY)
         it.service.beat(fitness(late))
-        await it.until(lambda: "NOT FIT · 07:00" in it.text())
+        await it.until(lambda: "NOT FIT · 07:00" in it.text() and "CRITICAL  GPU temperature" in it.text())
 
 
 # --- who may not look ---
