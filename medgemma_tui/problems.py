@@ -46,11 +46,11 @@ MODEL_PROBLEMS = {  # by ModelDirError's codes
     "unreadable": N_("{file} cannot be read ({reason}). Ask the box's staff to look at its permissions and the disk."),
     "does_not_fit": N_(
         "The model needs {needed} of GPU memory and {free} is free. The largest window that would fit is "
-        "{window} tokens. Choose a smaller max_model_len, or free memory on the card (F3 shows who holds it)."
+        "{window} tokens. Choose a smaller max_model_len, or free memory on the card (F3, then M, shows who holds it)."
     ),
     "too_small_gpu": N_(
         "The model needs {needed} of GPU memory even for its smallest window with {slots} slots, and {free} is free. "
-        "Free memory on the card (F3 shows who holds it), or set fewer slots."
+        "Free memory on the card (F3, then M, shows who holds it), or set fewer slots."
     ),
 }
 
@@ -62,7 +62,7 @@ _ERRORS = {
         "The model process stopped while it answered and is being restarted. What had been written is kept; "
         "ask again when the model is ready."
     ),
-    "out_of_memory": N_("Memory has run out. The conversation is kept; F3 shows who holds the memory."),
+    "out_of_memory": N_("Memory has run out. The conversation is kept; F3, then M, shows who holds the memory."),
     "unreachable": N_("The service on this box does not answer. What was written is kept; ask again when it is back."),
     "interrupted": N_("The connection to the service broke. What had been written is kept; ask again."),
     "silent": N_(
@@ -109,16 +109,16 @@ _TOO_LONG = {  # by what is known of the length
 
 _MEMORY = {  # by the code beside ``out_of_memory``
     "gpu_loading": N_(
-        "There is not enough GPU memory to load the model. Free memory on the card (F3 shows who holds it), "
+        "There is not enough GPU memory to load the model. Free memory on the card (F3, then M, shows who holds it), "
         "or set fewer slots or a smaller max_model_len."
     ),
     "host_loading": N_(
-        "This box has not enough memory to load the model. Free memory (F3 shows what is in use), "
+        "This box has not enough memory to load the model. Free memory (F3, then S, shows what is in use), "
         "or set fewer slots or a smaller max_model_len."
     ),
     "gpu_answering": N_(
         "The GPU has run out of memory. The conversation is kept. Ask a shorter question, start a new patient, "
-        "or see with F3 who holds the memory."
+        "or see with F3, then M, who holds the memory."
     ),
     "host_answering": N_(
         "This box has run out of memory. The conversation is kept. Ask a shorter question or start a new patient."
