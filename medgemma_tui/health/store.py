@@ -7,6 +7,7 @@ only. No file holds patient text: reports hold codes, figures and names of this 
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import secrets
 import time
@@ -24,11 +25,16 @@ _M = TypeVar("_M", bound=BaseModel)
 
 KEPT: Final = 30
 """Reports that are kept."""
+_MAY_GO: Final = 20
 _RUNS: Final = "runs"
 
 
 class StoreError(Exception):
-    """A report or record could not be written. The text says where and why."""
+    """A report or record could not be written. The text says where and why. ``full``: there was no room for it."""
+
+    def __init__(self, text: str, *, full: bool = False) -> None:
+        self.full = full
+        super().__init__(text)
 
 
 def directory_of(settings: Settings, environ: Mapping[str, str] = os.environ) -> Path:
@@ -52,9 +58,24 @@ class Store:
         self.directory = directory
 
     def save(self, report: HealthReport) -> None:
-        """Keep a whole run's report; the oldest beyond ``KEPT`` go. Raises StoreError."""
+        """Keep a whole run's report; the oldest beyond ``KEPT`` go. Raises StoreError.
+
+        On a full disk some more of the oldest go: the newest report is the one that is looked at, and were it missing
+        the one before it would pass for it.
+        """
         stamp = time.strftime("%Y%m%dT%H%M%S", time.gmtime(report.started))
-        self._write(Path(_RUNS) / f"{stamp}-{secrets.token_hex(3)}.json", report.model_dump_json())
+        name, text = Path(_RUNS) / f"{stamp}-{secrets.token_hex(3)}.json", report.model_dump_json()
+        for old in self._files()[:_MAY_GO]:
+            try:
+                self._write(name, text)
+                break
+            except StoreError as error:
+                if not error.full:
+                    raise
+            with contextlib.suppress(OSError):
+                old.unlink()
+        else:
+            self._write(name, text)
         for old in self._files()[:-KEPT]:
             with contextlib.suppress(OSError):
                 old.unlink()
@@ -111,7 +132,8 @@ class Store:
         except OSError as error:
             with contextlib.suppress(OSError):
                 fresh.unlink()
-            raise StoreError(f"{path}: {error.strerror or type(error).__name__}") from None
+            full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+            raise StoreError(f"{path}: {error.strerror or type(error).__name__}", full=full) from None
 
 
 def _make(directory: Path) -> None:

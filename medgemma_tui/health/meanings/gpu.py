@@ -128,6 +128,28 @@ _PRESENT: dict[str, Meaning] = {
     ),
 }
 
+_BESIDE = N_("The model is on another card. Put this one right, or take it out, when the clinic is closed.")
+_PRESENT |= {
+    "lost_beside": Meaning(
+        "warning", N_("{card} is lost: it fell off the bus. The model is on another of the {count} GPUs."), _BESIDE
+    ),
+    "reset_required_beside": Meaning(
+        "warning",
+        N_("{card} needs a reset before it can be used. The model is on another of the {count} GPUs."),
+        _BESIDE,
+    ),
+    "no_permission_beside": Meaning(
+        "warning",
+        N_("{card} may not be read by this user. The model is on another of the {count} GPUs."),
+        N_(
+            "If the service is meant to have one GPU only, all is well; else see /dev/nvidia* and the unit's DeviceAllow."
+        ),
+    ),
+    "card_error_beside": Meaning(
+        "warning", N_("{card} does not answer ({error}). The model is on another of the {count} GPUs."), _BESIDE
+    ),
+}
+
 _ENGINE = Meaning("skipped", N_("Another engine answers in our worker's place: what it needs is not known here."))
 
 _CAPABILITY: dict[str, Meaning] = {

@@ -27,6 +27,17 @@ MEANINGS: dict[str, dict[str, Meaning]] = {
             N_("{card}: {celsius} °C, and at {limit} °C it slows down; a little hotter and it switches off."),
             N_("Take load off now (systemctl stop medgemma if it rises), and look at fans, filters and cooling."),
         ),
+        "too_hot_beside": Meaning(
+            "warning",
+            N_("{card}, which the model is not on: {celsius} °C, and at {limit} °C it slows down."),
+            _COOL,
+        ),
+        "ok_usual": Meaning("ok", N_("{card}: {celsius} °C; it does not tell its limit, {limit} °C is a usual one.")),
+        "hot_usual": Meaning(
+            "warning",
+            N_("{card}: {celsius} °C; it does not tell its limit, and a usual one is {limit} °C."),
+            _COOL,
+        ),
         "not_told": Meaning(
             "warning",
             N_("{card} does not tell its temperature, so heat goes unnoticed."),
@@ -57,10 +68,14 @@ MEANINGS: dict[str, dict[str, Meaning]] = {
     "gpu.clocks": {
         "ok": Meaning("ok", N_("{card}: {mhz} of {most} MHz.")),
         "low_idle": Meaning("ok", N_("{card}: {mhz} of {most} MHz, with nothing to do.")),
+        "capped": Meaning("ok", N_("{card}: {mhz} of {most} MHz ({percent} %) at work, at its power limit.")),
         "held_down": Meaning(
             "warning",
             N_("{card}: {mhz} of {most} MHz ({percent} %) at work; the card tells why."),
-            N_("See gpu.throttle for the reason and what to do."),
+            N_(
+                "See gpu.throttle for the reason and what to do. If it names the power limit and gpu.power is far "
+                "below it, check the card's power cable."
+            ),
         ),
         "stuck": Meaning(
             "warning",
@@ -79,6 +94,17 @@ MEANINGS: dict[str, dict[str, Meaning]] = {
             N_("{card}: {uncorrected} uncorrected memory errors since the driver was loaded. Answers may be wrong."),
             N_(
                 "Let nobody rely on answers since then. Restart the box; if errors come back, have the card replaced "
+                "(nvidia-smi -q -d ECC, nvidia-bug-report.sh)."
+            ),
+        ),
+        "uncorrected_beside": Meaning(
+            "warning",
+            N_(
+                "{card}, which the model is not on: {uncorrected} uncorrected memory errors since the driver was "
+                "loaded."
+            ),
+            N_(
+                "Keep the model off this card until the box was restarted; if errors come back, have the card replaced "
                 "(nvidia-smi -q -d ECC, nvidia-bug-report.sh)."
             ),
         ),
@@ -111,6 +137,11 @@ MEANINGS: dict[str, dict[str, Meaning]] = {
             "critical",
             N_("{card}: faulty memory could not be taken out of use. Answers may be wrong."),
             N_("Take the card out of service and have it replaced (RMA): nvidia-smi -q -d ROW_REMAPPER is the proof."),
+        ),
+        "failed_remap_beside": Meaning(
+            "warning",
+            N_("{card}, which the model is not on: faulty memory could not be taken out of use."),
+            N_("Keep the model off this card, and have it replaced (RMA): nvidia-smi -q -d ROW_REMAPPER is the proof."),
         ),
         "not_told": Meaning("skipped", N_("{card} does not tell of rows or pages out of use.")),
     },

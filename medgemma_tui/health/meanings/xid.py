@@ -13,6 +13,11 @@ MEANINGS: dict[str, Meaning] = {
         N_("Xid {code} on {card} at {time}: the card is, or was, at fault."),
         N_("Do what stands below the event before the clinic relies on this box."),
     ),
+    "hardware_beside": Meaning(
+        "warning",
+        N_("Xid {code} on {card} at {time}: that card, which the model is not on, is or was at fault."),
+        N_("Do what stands below the event, and keep the model off that card until then."),
+    ),
     "hardware_old": Meaning(
         "warning",
         N_("Xid {code} on {card} at {time}, more than a day ago: the card was at fault, and the box runs on since."),

@@ -19,7 +19,8 @@ CASES = [
     ("temperature", {}, "ok", "ok", "61 °C; it slows down at 92 °C", "61 °C；降频温度为 92 °C", ""),
     ("temperature", {"temperature": "86"}, "warning", "hot", "close to the 92 °C", "接近降频温度", "fans"),
     ("temperature", {"temperature": "92"}, "critical", "too_hot", "switches off", "关断", "Take load off now"),
-    ("temperature", {"temperature": "91", "slowdown": "!3"}, "critical", "too_hot", "90 °C", "90 °C", "Take load off"),
+    ("temperature", {"temperature": "91", "slowdown": "!3"}, "warning", "hot_usual", "a usual one", "90 °C", "fans"),
+    ("temperature", {"slowdown": "!3"}, "ok", "ok_usual", "does not tell its limit", "90 °C", ""),
     (
         "temperature",
         {"temperature": "!3"},
@@ -54,6 +55,8 @@ CASES = [
         "已说明原因",
         "gpu.throttle",
     ),
+    ("clocks", {"clock_sm": "600"}, "ok", "capped", "at its power limit", "功率上限", ""),
+    ("clocks", {"clock_sm": "600", "power": "30000"}, "warning", "held_down", "tells why", "已说明原因", "power cable"),
     ("clocks", {"clock_sm": "!3"}, "skipped", "not_told", "does not tell its clock", "没有提供频率", ""),
     ("ecc", {"ecc_volatile": "12 0"}, "ok", "ok", "12 corrected", "已纠正 12 个", ""),
     (
@@ -177,7 +180,7 @@ def test_errors_over_the_cards_life_are_told_and_not_held_against_it(box):
     assert found.status == "ok"
     assert found.en["items"] == [f"{CARD}: 7 uncorrected errors over its life."]
     figures = {figure["name"]: (figure["value"], figure["critical"]) for figure in found.figures}
-    assert figures == {"gpu_ecc_uncorrected": (0, 1), "gpu_ecc_corrected": (0, None)}
+    assert figures == {"gpu_ecc_uncorrected": (0, 0), "gpu_ecc_corrected": (0, None)}
 
 
 def test_figures_have_their_thresholds_and_the_cards_index(box):

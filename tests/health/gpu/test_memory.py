@@ -236,3 +236,49 @@ def test_what_our_own_worker_holds_counts_as_room(box, gateway):
     box.stub.set("healthy", **card(100 * MIB, compute=f"{worker}:?"))
     assert box.check("gpu.memory").code == "loaded"
     assert box.check("gpu.memory").status == "ok"
+
+
+BAD = {
+    "temperature": ("two_gpus", {"_1__temperature": "97"}, "too_hot_beside", "warning"),
+    "ecc": ("two_gpus", {"_1__ecc_volatile": "1 4"}, "uncorrected_beside", "warning"),
+    "rows": ("two_gpus", {"_1__remapped": "1 1 1 1"}, "failed_remap_beside", "warning"),
+    "present": ("lost", {}, "lost_beside", "warning"),
+}
+
+
+@pytest.mark.engine
+@pytest.mark.parametrize("name", [*BAD, "permission", "error"])
+def test_a_card_that_the_model_is_not_on_does_not_close_the_clinic(box, gateway, name):
+    more = {
+        "permission": ("two_gpus", {"_1__handle": "!4"}, "no_permission_beside", "warning"),
+        "error": ("two_gpus", {"_1__handle": "!999"}, "card_error_beside", "warning"),
+    }
+    scenario, lines, code, status = (BAD | more)[name]
+    check = f"gpu.{name if name in BAD else 'present'}"
+    worker = gateway.health()["worker_pid"]
+    box.settings, box.socket = {"demo": True}, gateway.socket
+    box.stub.set(scenario, **card(10 * GIB, compute=f"{worker}:{12 * GIB}"), **lines)
+    found = box.check(check)
+    assert (found.status, found.code) == (status, code)
+    assert "GPU 1" in found.en["text"]
+    assert "模型" in found.zh["text"] + found.zh["advice"]
+    assert bool(found.en["advice"]) == (status == "warning")
+    box.stub.set(scenario, **card(10 * GIB), **lines)  # and where nobody knows which one it is on, it does
+    assert box.check(check).code == code.removesuffix("_beside")
+    ours = {key.replace("_1__", "_0__"): value for key, value in lines.items()}
+    if ours and name in ("temperature", "ecc", "rows"):
+        box.stub.set(scenario, **card(10 * GIB, compute=f"{worker}:{12 * GIB}"), **ours)
+        found = box.check(check)
+        assert (found.status, found.code) == ("critical", code.removesuffix("_beside"))
+
+
+@pytest.mark.engine
+def test_an_event_of_a_card_that_the_model_is_not_on(box, gateway):
+    worker = gateway.health()["worker_pid"]
+    box.settings, box.socket = {"demo": True}, gateway.socket
+    box.stub.set("two_gpus", **card(10 * GIB, compute=f"{worker}:{12 * GIB}"))
+    line = "4,1,1000000,-;NVRM: Xid (PCI:0000:{bus}): 79, pid=1, name=x, GPU has fallen off the bus.\n"
+    for bus, code, status in (("b3:00", "hardware_beside", "warning"), ("65:00", "hardware", "critical")):
+        box.kmsg("6,0,1,-;Linux version 6.1\n" + line.format(bus=bus))
+        found = box.check("gpu.xid")
+        assert (found.code, found.status) == (code, status), found

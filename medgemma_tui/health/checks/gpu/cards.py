@@ -23,7 +23,22 @@ def each_card(check_id: str, context: Context, judge: Callable[[GpuSample], Outc
     Where none answers this check does not apply: ``gpu.driver`` and ``gpu.present`` say why.
     """
     cards = answering(context)
-    return worst(check_id, [judge(card) for card in cards]) if cards else nothing_to_judge(context)
+    if not cards:
+        return nothing_to_judge(context)
+    return worst(check_id, [beside(check_id, context, card, judge(card)) for card in cards])
+
+
+def ours(context: Context) -> list[GpuSample]:
+    """The cards that our worker holds memory of; none where it holds none yet, or nobody tells."""
+    return [card for card in answering(context) if any(process.is_worker for process in card.processes or ())]
+
+
+def beside(check_id: str, context: Context, card: GpuSample, outcome: Outcome) -> Outcome:
+    """What is critical of the model's card is another outcome (``…_beside``) of one that it is known not to be on."""
+    mine = ours(context)
+    if not mine or card in mine or _status(check_id, outcome.code) != "critical":
+        return outcome
+    return replace(outcome, code=f"{outcome.code}_beside")
 
 
 def answering(context: Context) -> list[GpuSample]:

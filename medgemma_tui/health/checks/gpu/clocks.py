@@ -12,7 +12,8 @@ from medgemma_tui.protocol import GpuSample
 from medgemma_tui.telemetry.gpu import GpuReader
 
 ID = "gpu.clocks"
-_LOW = 0.5  # of the maximum; a card at its power limit stays above that
+_LOW = 0.5  # of the maximum
+_FULL = 0.8  # of the power limit
 _BUSY, _SOME_WORK = 50.0, 10.0  # percent of the time
 _WORKING_STATES = frozenset({0, 1, 2})
 _AGAIN_S = 0.5
@@ -42,7 +43,14 @@ def _judged(card: GpuSample) -> Outcome:
     if not low or not _works(card):
         return Outcome("low_idle" if low else "ok", params, figures)
     told = set(card.throttle or ()).intersection((*FAULTS, *CHOICES, "sw_power_cap"))
+    if told == {"sw_power_cap"} and _draws_its_limit(card):
+        return Outcome("capped", params, figures)
     return Outcome("held_down" if told else "stuck", params, figures)
+
+
+def _draws_its_limit(card: GpuSample) -> bool:
+    """Whether it really takes the power that it may take. Small cards (T4, L4) run at half their clock then."""
+    return card.power is not None and bool(card.power_limit) and card.power >= _FULL * (card.power_limit or 0)
 
 
 def _works(card: GpuSample) -> bool:

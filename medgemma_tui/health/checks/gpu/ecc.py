@@ -22,7 +22,7 @@ def _judged(card: GpuSample) -> Outcome:
         return Outcome("off", named(card))
     if card.ecc_uncorrected is None:
         return Outcome("not_told", named(card))
-    figures = figure(card, "gpu_ecc_uncorrected", card.ecc_uncorrected, critical=1) + figure(
+    figures = figure(card, "gpu_ecc_uncorrected", card.ecc_uncorrected, critical=0) + figure(
         card, "gpu_ecc_corrected", card.ecc_corrected
     )
     corrected = "?" if card.ecc_corrected is None else str(card.ecc_corrected)

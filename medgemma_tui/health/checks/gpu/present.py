@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from medgemma_tui.health.check import Check, Outcome
-from medgemma_tui.health.checks.gpu.cards import graded, name_of, named, nothing_to_judge, worst
+from medgemma_tui.health.checks.gpu.cards import beside, graded, name_of, named, nothing_to_judge, worst
 from medgemma_tui.health.context import Context
 from medgemma_tui.protocol import Figure, GpuSample, Item, NvmlErrorCode
 
@@ -22,7 +22,7 @@ def run(context: Context) -> Outcome:
         return Outcome(graded(context, "no_device"), figures=(Figure(name="gpus", value=0),))
     if reading.error is not None:
         return nothing_to_judge(context)
-    found = worst(ID, [_judged(card) for card in reading.samples])
+    found = worst(ID, [beside(ID, context, card, _judged(card)) for card in reading.samples])
     names = ", ".join(name_of(card) for card in reading.samples)
     answering = sum(card.error is None for card in reading.samples)
     return Outcome(

@@ -23,7 +23,7 @@ def _judged(card: GpuSample, upkeep: CardUpkeep | None) -> Outcome:
     pages = _sum(upkeep.pages_corrected, upkeep.pages_uncorrected) if upkeep else None
     if upkeep is None or (rows is None and pages is None):
         return Outcome("not_told", named(card))
-    figures = figure(card, "gpu_rows_remapped", rows) + figure(card, "gpu_pages_retired", pages, warning=_PAGES)
+    figures = figure(card, "gpu_rows_remapped", rows) + figure(card, "gpu_pages_retired", pages, warning=_PAGES - 1)
     params = named(card, rows=str(rows or 0), pages=str(pages or 0))
     if upkeep.remap_failed:
         return Outcome("failed_remap", params, figures)

@@ -20,10 +20,13 @@ def run(context: Context) -> Outcome:
 def _judged(card: GpuSample) -> Outcome:
     if card.temperature is None:
         return Outcome("not_told", named(card))
-    limit = card.temperature_slowdown or _USUAL_LIMIT
+    told = card.temperature_slowdown
+    limit = told or _USUAL_LIMIT
     near = limit - _MARGIN
     params = named(card, celsius=f"{card.temperature:.0f}", limit=f"{limit:.0f}")
-    figures = figure(card, "gpu_temperature", card.temperature, "C", warning=near, critical=limit)
+    figures = figure(card, "gpu_temperature", card.temperature, "C", warning=near, critical=told)
+    if not told:  # nobody knows that it is too hot: gpu.throttle tells when it slows down
+        return Outcome("hot_usual" if card.temperature >= near else "ok_usual", params, figures)
     if card.temperature >= limit:
         return Outcome("too_hot", params, figures)
     return Outcome("hot" if card.temperature >= near else "ok", params, figures)

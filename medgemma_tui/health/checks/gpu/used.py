@@ -4,16 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from medgemma_tui.health.checks.gpu.cards import answering
+from medgemma_tui.health.checks.gpu.cards import answering, ours
 from medgemma_tui.health.context import Context
 from medgemma_tui.protocol import GpuSample
 
 
 def used(context: Context) -> list[GpuSample]:
     """The card that our worker holds memory of; every card that answers, where it holds none yet."""
-    cards = answering(context)
-    ours = [card for card in cards if any(process.is_worker for process in card.processes or ())]
-    return ours or cards
+    return ours(context) or answering(context)
 
 
 @dataclass(frozen=True, slots=True)

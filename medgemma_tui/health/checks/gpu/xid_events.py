@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from medgemma_tui.health import kernel_log, xid
 from medgemma_tui.health.check import Check, Outcome
-from medgemma_tui.health.checks.gpu.cards import NO_CARD
+from medgemma_tui.health.checks.gpu.cards import NO_CARD, ours
 from medgemma_tui.health.context import Context
 from medgemma_tui.protocol import Figure, Item
 
@@ -44,9 +44,11 @@ def run(context: Context) -> Outcome:
     groups = _grouped(xid.events(log.records))
     figures = (Figure(name="xid_events", value=sum(group.count for group in groups)),)
     cards = {card.bus_address: f"GPU {card.index}" for card in context.upkeep() if card.bus_address is not None}
+    mine = {card.index for card in ours(context)}
+    places = {card.bus_address for card in context.upkeep() if card.index in mine and card.bus_address is not None}
     items = tuple(_item(group, cards) for group in groups)
     if groups:
-        code, group = _worst(groups, time.time())
+        code, group = _worst(groups, time.time(), places)
         params = {"code": str(group.code), "card": _where(group, cards), "time": _clock(group.last)}
         return Outcome(code, params, figures, items)
     if no_card:
@@ -66,11 +68,13 @@ def _grouped(events: Sequence[xid.XidEvent]) -> list[_Group]:
     return sorted(groups, key=lambda group: -group.last)
 
 
-def _worst(groups: Sequence[_Group], now: float) -> tuple[str, _Group]:
-    """The outcome's code, and the event that makes it. What is older than a day and could be lived with is history."""
+def _worst(groups: Sequence[_Group], now: float, places: set[str]) -> tuple[str, _Group]:
+    """The outcome's code, and the event that makes it. What is older than a day and could be lived with is history.
+    ``places``: the bus addresses of the cards that the model is on; empty where nobody knows."""
     recent = [group for group in groups if group.last > now - _RECENT_S]
     for code, kind, among in (
-        ("hardware", "hardware", recent),
+        ("hardware", "hardware", [group for group in recent if not places or group.newest.address in places]),
+        ("hardware_beside", "hardware", recent),
         ("hardware_old", "hardware", groups),
         ("application", "application", recent),
         ("other", "other", recent),

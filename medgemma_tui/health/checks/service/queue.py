@@ -36,7 +36,7 @@ def run(context: Context) -> Outcome:
         "slots": str(context.settings.slots), "seconds": f"{seconds:.0f}",
     }  # fmt: skip
     figures = (
-        Figure(name="queue_waiting", value=last.queued, warning=limit),
+        Figure(name="queue_waiting", value=last.queued, warning=limit - 1),
         Figure(name="queue_active", value=last.active),
     )
     if len(seen) > 1 and all(map(_is_stuck, seen)):
