@@ -75,6 +75,9 @@ def run(options: Options) -> int:
     except UsageError as error:
         cli_options.complain(str(error))
         code = _UNKNOWN
+    except health_run.LeftRunning as left:
+        health_run.remark(_("The service's run goes on without you. See its report later: medgemma-tui health --last"))
+        code = left.code
     except KeyboardInterrupt:
         health_run.remark(_("Stopped by you. Nothing of this run was kept."))
         code = ExitCode.INTERRUPTED

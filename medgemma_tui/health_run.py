@@ -14,6 +14,7 @@ from typing import Final
 
 from medgemma_tui import launch, problems, waiting
 from medgemma_tui.client import Client, ServiceError
+from medgemma_tui.exits import ExitCode
 from medgemma_tui.health import registry, run
 from medgemma_tui.health.check import Outcome
 from medgemma_tui.health.checks.service import settings as settings_check
@@ -21,17 +22,16 @@ from medgemma_tui.health.context import Context
 from medgemma_tui.health.formats.view import View, without_report
 from medgemma_tui.health.store import Store, StoreError, directory_of
 from medgemma_tui.health_progress import Progress
+from medgemma_tui.health_service import GONE, as_served, by_us, meant, record, remembered, served
 from medgemma_tui.i18n import _
 from medgemma_tui.protocol import HealthRecord, HealthReport, Phase, worst
 from medgemma_tui.safetext import clean_line
-from medgemma_tui.settings import Settings, SettingsError
+from medgemma_tui.settings import SERVICE_SOCKET, Settings, SettingsError
 
 STALE_S: Final = 26 * 3600.0
 """A report that is older tells nothing of today: the timer runs once a day."""
 _AHEAD_S: Final = 300.0
 """A report that began so much later than now began under a clock that was wrong, or is now."""
-_GONE: Final = ("unreachable", "interrupted", "bad_reply")
-"""Failures of a gateway that does not answer, or no longer: then the checks run here, and say so."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,20 +45,18 @@ class Wanted:
     events: bool = False
 
 
-def by_us(socket: Path | None) -> bool:
-    """Whether the gateway at ``socket`` is this user's own, or is not there at all."""
-    if socket is None:
-        return True
-    try:
-        return socket.stat().st_uid == os.getuid()
-    except PermissionError:  # behind a directory that is closed to us
-        return False
-    except OSError:
-        return True
+class LeftRunning(Exception):
+    """The user left while the service's run goes on. ``code``: the exit code."""
+
+    def __init__(self, code: int) -> None:
+        self.code = code
+        super().__init__("left")
 
 
 def get(settings: Settings, wanted: Wanted, progress: Progress) -> View:
-    """A fresh report, saved and told where it is a whole one of the running system."""
+    """A fresh report, saved and told where it is a whole one of the running system. Raises LeftRunning."""
+    if wanted.phase == "health":
+        settings = meant(settings)
     socket = launch.service_socket(settings)
     ours = by_us(socket)
     by_gateway = socket is not None and not ours and wanted.phase == "health" and not wanted.events
@@ -71,31 +69,36 @@ def get(settings: Settings, wanted: Wanted, progress: Progress) -> View:
             return found
         progress.clear()
         remark(_("The service does not answer. The checks run in this process instead."))
-    return View(_here(settings, wanted, socket, progress, keep=ours or os.geteuid() == 0))
+    keep = ours or os.geteuid() == 0
+    if socket is not None and keep and wanted.phase == "health" and not wanted.events:
+        settings = as_served(settings, served(settings, socket))
+    return View(_here(settings, wanted, socket, progress, keep=keep))
 
 
 def last(settings: Settings) -> View:
-    """The last whole report without running anything, UNKNOWN where it is old."""
+    """The last whole report without running anything, UNKNOWN where it is old. A service tells it, which knows it also
+    where it could not be kept; its store is read where it does not."""
+    settings = meant(settings)
     socket = launch.service_socket(settings)
-    demo = settings.uses_demo
-    report: HealthReport | None = None
-    if socket is not None and not by_us(socket):
-        try:
-            report = asyncio.run(_record(socket)).report
-        except ServiceError as error:
-            if os.geteuid() != 0 or error.info.type not in _GONE:
-                return without_report(problems.sentence(error.info), "health", demo=demo)
-            report = _kept(settings)
-    else:
-        report = _kept(settings)
+    demo = settings.uses_demo and socket is None
+    looks = _may_read_store(settings, socket)
+    told: HealthRecord | None = None
+    try:
+        told = record(socket) if socket is not None else None
+    except ServiceError as error:
+        if not looks or error.info.type not in GONE:
+            return without_report(problems.sentence(error.info), "health", demo=demo)
+    known = told.report if told is not None else None
+    kept = _kept(settings, socket, told) if looks else None
+    report = max((each for each in (known, kept) if each is not None), key=lambda each: each.started, default=None)
     if report is None:
         return without_report(_("There is no report yet: run medgemma-tui health."), "health", demo=demo)
     age = time.time() - report.started
     if age < -_AHEAD_S:
         return View(report, _("the last report is from the future by this box's clock; set the clock: timedatectl"))
     if age > STALE_S:
-        told = _("the last report is {hours} hours old; look at the timer: systemctl status medgemma-health.timer")
-        return View(report, told.format(hours=f"{age / 3600:.0f}"))
+        old = _("the last report is {hours} hours old; look at the timer: systemctl status medgemma-health.timer")
+        return View(report, old.format(hours=f"{age / 3600:.0f}"))
     return View(report)
 
 
@@ -113,9 +116,13 @@ def _by_gateway(socket: Path, wanted: Wanted, progress: Progress) -> View | None
     try:
         report = asyncio.run(_followed(socket, wanted, progress))
     except ServiceError as error:
-        if error.info.type in _GONE:
+        if error.info.type in GONE:
             return None
         return without_report(_why_not(error), wanted.phase, demo=False)
+    except KeyboardInterrupt:
+        raise LeftRunning(ExitCode.INTERRUPTED) from None
+    except SystemExit as stop:
+        raise LeftRunning(int(stop.code or 0)) from None
     if not wanted.selection.partial:
         return View(report)
     chosen = {check.id for check in registry.CHECKS if wanted.selection.wants(check)}
@@ -140,11 +147,6 @@ async def _followed(socket: Path, wanted: Wanted, progress: Progress) -> HealthR
                 return event.report
             progress.event(event)
     raise AssertionError("run_health raises where there is no report")
-
-
-async def _record(socket: Path) -> HealthRecord:
-    async with Client(socket) as client:
-        return await client.health_record()
 
 
 # --- a run of our own ---
@@ -206,10 +208,24 @@ async def _started(gateway: launch.PrivateGateway) -> None:
         remark(why)
 
 
-def _kept(settings: Settings) -> HealthReport | None:
-    """The newest report of the model that the settings ask for: a try of the demo is none of the site's model."""
+def _may_read_store(settings: Settings, socket: Path | None) -> bool:
+    """Whether the reports of the service at ``socket`` lie where we can look, or there is no service."""
+    if socket == SERVICE_SOCKET:
+        return os.access(directory_of(settings), os.R_OK | os.X_OK)
+    return by_us(socket) or (os.geteuid() == 0 and settings.health_dir is not None)
+
+
+def _kept(settings: Settings, service: Path | None, told: HealthRecord | None) -> HealthReport | None:
+    """The newest report on the model that is asked for: a try of the demo is none on the site's model. Where a service
+    is meant that model is the service's; while it is not known which that is, the newest on any."""
     reports = Store(directory_of(settings)).reports()
-    return next((report for report in reversed(reports) if report.demo == settings.uses_demo), None)
+    if service is None:
+        demo: bool | None = settings.uses_demo
+    else:
+        what = remembered(settings, told)
+        demo = what.demo if what is not None else None
+    ours = [report for report in reports if demo is None or report.demo == demo]
+    return max(ours, key=lambda report: report.started, default=None)
 
 
 def _save(store: Store, report: HealthReport) -> None:

@@ -71,6 +71,7 @@ class LastRun:
         self._looking: asyncio.Task[None] | None = None
         self._looked = asyncio.Event()
         self._stored: list[RunBrief] = []
+        self._decided: RunBrief | None = None
         self.report: HealthReport | None = None
         """The newest whole report that is known."""
         self.fitness: Fitness | None = None
@@ -89,7 +90,8 @@ class LastRun:
         if not is_whole(report):
             return
         failing = {status: [it.id for it in report.results if it.status == status] for status in _WORST_FIRST}
-        refuses = self._refuses and report.verdict == "critical"
+        decided = self._decided = self._decisive(report)
+        refuses = self._refuses and decided is not None and decided.verdict == "critical"
         self.report = report
         self.fitness = Fitness(
             verdict=report.verdict,
@@ -97,9 +99,16 @@ class LastRun:
             failing=[each for status in _WORST_FIRST for each in failing[status]],
             refuses=refuses,
         )
-        began = time.strftime("%Y-%m-%d %H:%M", time.localtime(report.started))
-        named = failing["critical"][:_MOST_NAMED]
-        self._board.forbid({"time": began, "failing": ",".join(named)} if refuses else None)
+        self._board.forbid(_refusal(decided) if refuses and decided is not None else None)
+
+    def _decisive(self, report: HealthReport) -> RunBrief | None:
+        """The run that decides whether questions are refused: this one or, where it could not tell, the last before it
+        that could. What was found critical and then could not be measured was not found mended."""
+        if report.verdict != "unknown":
+            return brief(report)
+        known = [*self._stored, *([self._decided] if self._decided is not None else [])]
+        told = [run for run in known if run.verdict != "unknown" and run.started <= report.started]
+        return max(told, key=lambda run: run.started, default=self._decided)
 
     async def judged(self) -> None:
         """Until the store was looked at for the first time, where questions hang on that; not for long in any case."""
@@ -164,6 +173,13 @@ class LastRun:
         reports = self._store.reports()
         self._seen_ns = changed_ns if time.time_ns() - changed_ns > _SETTLED_NS else 0
         return [it for it in reports if is_whole(it) and it.demo == self._demo and not fault(it)]
+
+
+def _refusal(run: RunBrief) -> dict[str, str]:
+    """What a refused question is told of the run that found the box not fit."""
+    began = time.strftime("%Y-%m-%d %H:%M", time.localtime(run.started))
+    failing = [id for id, status in run.statuses.items() if status == "critical"]
+    return {"time": began, "failing": ",".join(failing[:_MOST_NAMED])}
 
 
 def _store(settings: Settings) -> Store | None:

@@ -17,9 +17,10 @@ from medgemma_tui.gateway import fitness, health_child
 from medgemma_tui.gateway.auditing import Auditor
 from medgemma_tui.gateway.fitness import LastRun
 from medgemma_tui.gateway.health_child import RunFailed
+from medgemma_tui.gateway.launch import model_directory
 from medgemma_tui.gateway.peers import Peer
 from medgemma_tui.http_errors import ApiError, read_body
-from medgemma_tui.protocol import HealthProgress, HealthRecord, HealthReport, Status
+from medgemma_tui.protocol import HealthProgress, HealthRecord, HealthReport, Served, Status
 from medgemma_tui.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -56,7 +57,9 @@ class HealthPages:
     async def record(self, _request: Request) -> Response:
         """``GET /v1/health/report``."""
         await self._last.look()
-        record = HealthRecord(report=self._last.report, history=self._last.history, running=self.running)
+        record = HealthRecord(
+            report=self._last.report, history=self._last.history, running=self.running, served=_served(self._settings)
+        )
         return Response(record.model_dump_json(exclude_none=True), media_type="application/json")
 
     async def told(self, request: Request) -> Response:
@@ -64,6 +67,8 @@ class HealthPages:
         peer: Peer = request.scope["state"]["peer"]
         report = await read_body(request, HealthReport, limit=REPORT_BYTES)
         problem = fitness.fault(report)
+        if not problem and report.demo != self._settings.uses_demo:
+            problem = "demo: not of the model that is served here"
         if problem:
             raise ApiError(400, "invalid_request_error", problem, code="bad_report", param=problem.partition(":")[0])
         self._take(report, peer, "command")
@@ -132,6 +137,18 @@ class HealthPages:
             counters[result.status] = int(counters.get(result.status, 0)) + 1
         self._auditor.later(Entry("health", _OUTCOMES[report.verdict], peer.uid, peer.name, counters=counters))
         self._last.take(report)
+
+
+def _served(settings: Settings) -> Served:
+    """What a run that is not started from here has to know of the settings that hold here."""
+    model = "" if settings.uses_demo or settings.uses_engine else str(model_directory(settings).absolute())
+    return Served(
+        demo=settings.uses_demo,
+        model=model,
+        engine_socket=str(settings.engine_socket) if settings.uses_engine else "",
+        max_model_len=settings.max_model_len,
+        slots=settings.slots,
+    )
 
 
 def _asked(request: Request, name: str) -> bool:

@@ -104,13 +104,25 @@ class RunBrief(Reply):
     """Bytes, of the card with least."""
 
 
+class Served(Reply):
+    """What the service serves, by its command line and settings: a run that does not come from it must look at the same
+    model. ``model``: its directory; empty for the demo's own, and for another engine."""
+
+    demo: bool
+    model: str = ""
+    engine_socket: str = ""
+    max_model_len: int | None = None
+    slots: int
+
+
 class HealthRecord(Reply):
-    """``GET /v1/health/report``: the last whole run, None before the first; the last 30 runs, oldest first; and whether
-    one is going on."""
+    """``GET /v1/health/report``: the last whole run, None before the first; the last 30 runs, oldest first; whether
+    one is going on; and what is served."""
 
     report: HealthReport | None = None
     history: list[RunBrief] = []
     running: bool = False
+    served: Served | None = None
 
 
 class HealthProgress(Reply):

@@ -46,9 +46,30 @@ def test_the_worst_is_named_first_and_only_what_is_critical_in_a_refusal(box):
     assert (told.verdict, told.at, told.refuses) == ("critical", NOW, True)
     assert told.failing == ["host.c1", "host.c5", "host.c3", "host.c0"]
     assert box.board.refusal().params["failing"] == "host.c1,host.c5"
-    box.last.take(report("unknown", at=NOW + 1))  # nobody knows: no reason to refuse what a warning does not
+    box.last.take(report("ok", at=NOW + 1))
     assert box.last.fitness.refuses is False
     assert box.board.ready
+
+
+def test_what_was_critical_and_then_could_not_be_measured_is_refused_still(box):
+    box.last.take(report("unknown"))  # nobody knows: no reason to refuse what a warning does not
+    assert (box.last.fitness.refuses, box.board.ready) == (False, True)
+    box.last.take(report("critical", "ok", at=NOW + 1))
+    box.last.take(report("unknown", "ok", at=NOW + 2))
+    told = box.last.fitness
+    assert (told.verdict, told.failing, told.refuses) == ("unknown", ["host.c0"], True)
+    assert box.board.refusal().params["failing"] == "host.c0"
+    box.last.take(report("warning", at=NOW + 3))
+    box.last.take(report("unknown", at=NOW + 4))
+    assert (box.last.fitness.refuses, box.board.ready) == (False, True)
+
+
+async def test_that_is_known_again_after_a_restart(box):
+    for number, status in enumerate(("ok", "critical", "unknown", "unknown")):
+        box.store.save(report(status, at=NOW + number))
+    await box.last.look()
+    assert (box.last.fitness.verdict, box.last.fitness.refuses) == ("unknown", True)
+    assert box.board.refusal().type == "unfit"
 
 
 async def test_no_report_is_no_verdict(box):

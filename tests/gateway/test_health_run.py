@@ -293,6 +293,7 @@ def test_only_the_gateways_own_user_and_root_tell_reports(clinic):
         ({"verdict": "ok"}, 400),  # greener than its results
         ({"results": [{"id": "host.c0", "status": "warning", "code": "x"}] * 2, "verdict": "warning"}, 400),
         ({"results": [{"id": "../etc", "status": "ok", "code": "x"}], "verdict": "ok"}, 400),
+        ({"demo": True}, 400),  # of another model than is served
         ({"started": -1}, 400),
         ({"started": 1e300}, 400),
         ({"started": "now"}, 400),
@@ -399,6 +400,7 @@ def test_an_unfit_box_refuses_questions_but_those_of_a_health_run(refusing):
         assert anna.call("GET", "/health", X_Medgemma_Health="1").status == 503
     # neither a partial run nor an unknown one opens it by mistake, a fit one does
     it.tell(report("ok", partial=True))
+    it.tell(report("ok", "unknown"))
     assert gateway.ask("n=1").json()["error"]["type"] == "unfit"
     it.tell(report("ok", "warning"))
     assert gateway.ask("n=1").status_code == 200
