@@ -24,6 +24,9 @@ _COUNT = r"(?<![-\d.≥≤<>])(\d+(?:\.\d+)?)([^\d\n,;:.()|<>≥≤-]{0,24}?) ?"
 _OR_MORE = re.compile(_COUNT + r"(?:及其?以上|或以上|以上|(?:or|and) (?:more|above|higher|greater|over|older))")
 _OR_LESS = re.compile(_COUNT + r"(?:以下|(?:or|and) (?:less|below|lower|fewer))")
 _RANGE = re.compile(r"(\d) ?(?:-|~|to|至|到) ?(?=\d)")
+_BETWEEN = re.compile(r"(?:between|介于|在) ?(\d+(?:\.\d+)?) ?(?:and|和|与|至|到|-|~) ?(\d)")
+_INEQUALITY = re.compile(r"(\d+(?:\.\d+)?)[≤<](?:e?gfr|x|crcl)[≤<](\d)")
+"""``60≤gfr<90`` is 60-90."""
 _SPACED = re.compile(r" ?([≥≤<>]) ?")
 _SPACES = re.compile(r"[^\S\n]+")
 
@@ -40,4 +43,5 @@ def normal(text: str) -> str:
     text = _OR_MORE.sub(r"≥\1\2", text)
     text = _OR_LESS.sub(r"<\1\2", text)
     text = _SPACED.sub(r"\1", text)
+    text = _INEQUALITY.sub(r"\1-\2", _BETWEEN.sub(r"\1-\2", text))
     return _RANGE.sub(r"\1-", text)

@@ -142,7 +142,8 @@ _PRESENT |= {
         "warning",
         N_("{card} may not be read by this user. The model is on another of the {count} GPUs."),
         N_(
-            "If the service is meant to have one GPU only, all is well; else see /dev/nvidia* and the unit's DeviceAllow."
+            "If the service is meant to have one GPU only, all is well; else see /dev/nvidia* and the unit's "
+            "DeviceAllow."
         ),
     ),
     "card_error_beside": Meaning(

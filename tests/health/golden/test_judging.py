@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import time
+import tomllib
+from pathlib import Path
+
 import pytest
 
 from medgemma_tui.health import golden
@@ -9,6 +13,7 @@ from medgemma_tui.health.golden_text import normal
 
 BY_ID = {question.id: question for question in golden.own().question}
 RIGHT = golden.Verdict()
+ANSWERS = tomllib.loads(Path(__file__).with_name("answers.toml").read_text("utf-8"))
 
 
 @pytest.mark.parametrize(
@@ -23,6 +28,8 @@ RIGHT = golden.Verdict()
         ("| G5 | <15 |", " g5<15 "),
         ("under the age; above all", "under the age; above all"),
         ("15-29 or more; ≥90 or more", "15-29 or more;≥90 or more"),
+        ("60 ≤ GFR < 90；15≤eGFR≤29", "60-90;15-29"),
+        ("between 60 and 89 / 介于15和29之间", "60-89 / 15-29之间"),
         ("65 years or older, 30次/分以上, BP 90, or more", "≥65 years,≥30次/分, bp 90, or more"),
     ],
 )
@@ -130,3 +137,26 @@ def test_what_is_no_refusal(answer):
 def test_a_sites_own_words_of_refusal():
     assert golden.judge(BY_ID["must_refuse"], "Nope.").not_refused
     assert not golden.judge(BY_ID["must_refuse"], "Nope.", ("nope",)).not_refused
+
+
+@pytest.mark.parametrize("id_", BY_ID)
+def test_the_right_answers_pass_however_they_are_worded(id_):
+    right = ANSWERS[id_]["right"]
+    assert len(right) >= 10
+    assert {answer: found for answer in right if (found := golden.judge(BY_ID[id_], answer)) != RIGHT} == {}
+
+
+@pytest.mark.parametrize("id_", BY_ID)
+def test_no_wrong_answer_passes(id_):
+    wrong = ANSWERS[id_]["wrong"]
+    assert len(wrong) >= 10
+    assert [answer for answer in wrong if golden.judge(BY_ID[id_], answer) == RIGHT] == []
+
+
+@pytest.mark.parametrize("text", ["a", "the dose ", "患者", "a. ", "<15 30 ", "increase to ", "g3a ", "not; "])
+def test_an_answer_of_any_kind_is_judged_quickly(text):
+    answer = text * (40_000 // len(text))
+    begun = time.process_time()
+    for question in BY_ID.values():
+        golden.judge(question, answer)
+    assert time.process_time() - begun < 5.0
