@@ -134,9 +134,7 @@ def _smaller(choice: MemoryChoice) -> str:
 
 def _asked(choice: MemoryChoice) -> str:
     """Whom to ask for what."""
-    told = [
-        _("{who}, holding {size}").format(who=holder(one), size=size(one.used_bytes)) for one in choice.processes
-    ]
+    told = [_("{who}, holding {size}").format(who=holder(one), size=size(one.used_bytes)) for one in choice.processes]
     who = "; ".join(told)
     if any(one.together for one in choice.processes):
         return _("Ask the box's staff to have it freed: {who}.").format(who=who)
