@@ -22,7 +22,7 @@ from medgemma_tui.demo import corpus
 from medgemma_tui.exits import ExitCode
 from medgemma_tui.i18n import _
 from medgemma_tui.progress_line import ProgressLine
-from medgemma_tui.protocol import ChatMessage, ChatRequest, ErrorBody, ErrorInfo, EventBody, ModelCard, Usage
+from medgemma_tui.protocol import ChatMessage, ChatRequest, ErrorBody, ErrorInfo, EventBody, Fitness, ModelCard, Usage
 from medgemma_tui.protocol.analysis import AnalysisObject, ReviewObject
 from medgemma_tui.safetext import clean, escape_json
 from medgemma_tui.settings import Settings
@@ -307,7 +307,8 @@ async def _ask(
     async with launch.service(settings) as client:
         if fired is not None:
             await events.report(client, fired)
-        unfit = asyncio.create_task(_unfit(client))  # beside the question, which it does not hold up
+        verdict = _Verdict()
+        following = asyncio.create_task(verdict.follow(client))  # beside the question, which it does not hold up
         progress = ProgressLine()
         try:
             async with contextlib.aclosing(client.stream(request)) as chunks:
@@ -318,7 +319,7 @@ async def _ask(
                         reply.usage = chunk.usage
                     for choice in chunk.choices:
                         if reply.card is None:  # while it certainly is there: the worker may be lost before the end
-                            reply.card, told = await asyncio.gather(_card(client), unfit)
+                            reply.card, told = await asyncio.gather(_card(client), verdict.unfit())
                             if told:
                                 progress.clear()
                                 print(told, file=sys.stderr, flush=True)
@@ -338,21 +339,37 @@ async def _ask(
             reply.memory_help = await memory_told.lines(client, error.info, by_staff=by_staff)
             raise
         finally:
-            unfit.cancel()
+            following.cancel()
             progress.clear()
             if plainly and reply.reasoning:
                 print("\n", file=sys.stderr, flush=True)
 
 
-async def _unfit(client: Client) -> str:
-    """That the box is not fit, in words; empty where it is, nobody knows, or the question is refused for it anyway."""
-    with contextlib.suppress(ServiceError, TimeoutError):
-        async with asyncio.timeout(_FITNESS_S), contextlib.aclosing(client.telemetry()) as samples:
-            async for sample in samples:
-                fitness = sample.service.fitness
-                refuses = fitness is not None and fitness.refuses
-                return "" if refuses else fitness_words.unfit(fitness, fitness_words.COMMAND)
-    return ""
+class _Verdict:
+    """The newest verdict of the box's health runs. A service that has only just started looks at its reports after its
+    first figures, so these alone do not tell that nobody found anything.
+    """
+
+    def __init__(self) -> None:
+        self._fitness: Fitness | None = None
+        self._heard = asyncio.Event()
+
+    async def follow(self, client: Client) -> None:
+        """Listen until cancelled; a service that gives no figures has no verdict."""
+        with contextlib.suppress(ServiceError):
+            async with contextlib.aclosing(client.telemetry()) as samples:
+                async for sample in samples:
+                    self._fitness = sample.service.fitness
+                    self._heard.set()
+        self._heard.set()
+
+    async def unfit(self) -> str:
+        """That the box is not fit, in words; empty where it is, nobody knows, or the question is refused for it."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_FITNESS_S):
+                await self._heard.wait()
+        refuses = self._fitness is not None and self._fitness.refuses
+        return "" if refuses else fitness_words.unfit(self._fitness, fitness_words.COMMAND)
 
 
 async def _card(client: Client) -> ModelCard | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -36,6 +37,8 @@ class Client:
         self.events: list[EventBody] = []
         self.asked = 0
         self.fitness: Fitness | None = None
+        self.late = False  # the reports are looked at after the first figures, as by a service that just started
+        self._looked = asyncio.Event()
 
     async def __aenter__(self) -> Client:
         return self
@@ -49,13 +52,18 @@ class Client:
         self.events.append(event)
 
     async def telemetry(self) -> AsyncIterator[Telemetry]:
+        if self.late:
+            yield Telemetry(time=0.0)
         yield Telemetry(time=1.0, service=ServiceSample(fitness=self.fitness))
+        self._looked.set()
 
     async def model(self) -> ModelCard:
         return ModelCard(id="m")
 
     async def stream(self, _request: ChatRequest) -> AsyncIterator[ChatChunk]:
         self.asked += 1
+        if self.late:
+            await self._looked.wait()  # the model loads meanwhile
         yield ChatChunk.model_validate({"choices": [{"delta": {"content": "fine"}, "finish_reason": "stop"}]})
 
 
@@ -110,3 +118,12 @@ def test_an_unfit_box_is_told_on_stderr_and_the_answer_stays_alone_on_stdout(
         out, err = capsys.readouterr()
         assert out == "fine\n"
         assert ("this box is NOT FIT. First: Model files against their hashes, and 1 more." in err) == told
+
+
+def test_the_verdict_of_a_service_that_has_just_started_is_told_though_its_first_figures_lack_it(
+    client: Client, capsys: pytest.CaptureFixture[str]
+) -> None:
+    client.late = True
+    client.fitness = Fitness(verdict="critical", at=1.0, failing=["model.hashes"])
+    assert ask.run(Settings(engine_socket=Path("/x")), "心梗如何治疗？", as_json=False) == 0
+    assert "this box is NOT FIT. Not fit: Model files against their hashes." in capsys.readouterr().err
