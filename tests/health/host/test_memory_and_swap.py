@@ -95,7 +95,7 @@ def test_a_units_limit(tmp_path, group, limits, told):
 
 def test_no_limit(tmp_path, group):
     group("max", GIB)
-    assert memory._group_headroom() is None
+    assert memory._group_headroom(memory._OWN_GROUPS) is None
 
 
 @pytest.fixture
@@ -119,8 +119,14 @@ def loaded(tmp_path):
         (100 * 2**20, ("exhausted", "critical")),
     ],
 )
-def test_beside_a_loaded_model(loaded, group, limit, told):
+def test_beside_a_loaded_model(loaded, group, limit, told, tmp_path, monkeypatch):
+    """The limit is the service's, and this run, which a timer has started, is in a group of its own without one."""
     group(limit, 0)
+    worker = tmp_path / "proc" / str(loaded.health().worker_pid)
+    worker.mkdir(parents=True)
+    (tmp_path / "own").rename(worker / "cgroup")
+    (tmp_path / "own").write_text("0::/system.slice/medgemma-health.service\n")
+    monkeypatch.setattr(memory, "_PROCESSES", tmp_path / "proc")
     seen = look(memory.CHECK, loaded)
     assert seen.told == told
     assert bool(seen.advice) == (told[1] != "ok")

@@ -25,6 +25,7 @@ MARGIN: Final = 1024**3
 """Python, torch and transformers themselves (0.4 GiB measured on the CPU build), a CUDA context, and room for the
 gateway and the rest of the system."""
 _OWN_GROUPS: Final = Path("/proc/self/cgroup")
+_PROCESSES: Final = Path("/proc")
 _GROUPS: Final = Path("/sys/fs/cgroup")
 LOW: Final = 512 * 1024**2
 EXHAUSTED: Final = 128 * 1024**2
@@ -33,7 +34,7 @@ EXHAUSTED: Final = 128 * 1024**2
 
 def run(context: Context) -> Outcome:
     """Available memory, and that which a running worker would give back before it loads again, against the need."""
-    available, limited = _available()
+    available, limited = _available(_worker_pid(context))
     loaded = _worker_bytes(context)
     params = {"available": places.text(available), "limit": "cgroup" if limited else ""}
     figures = [
@@ -60,6 +61,15 @@ def run(context: Context) -> Outcome:
     return Outcome(code, params, tuple(figures))
 
 
+def _worker_pid(context: Context) -> int | None:
+    if context.socket is None:
+        return None
+    try:
+        return context.health().worker_pid
+    except ServiceError:
+        return None
+
+
 def _worker_bytes(context: Context) -> int | None:
     """What a loaded worker holds; None where there is none."""
     if context.socket is None:
@@ -73,20 +83,21 @@ def _worker_bytes(context: Context) -> int | None:
     return host.rss(health.worker_pid) or 0
 
 
-def _available() -> tuple[int, bool]:
-    """Bytes that can be had without swapping, and whether a control group's limit, not the box, says so."""
+def _available(worker: int | None = None) -> tuple[int, bool]:
+    """Bytes that can be had without swapping, and whether a control group's limit, not the box, says so: of the running
+    worker's group, which the service's unit may limit, else of this process's."""
     box = int(psutil.virtual_memory().available)
-    group = _group_headroom()
+    group = _group_headroom(_OWN_GROUPS if worker is None else _PROCESSES / str(worker) / "cgroup")
     return (group, True) if group is not None and group < box else (box, False)
 
 
-def _group_headroom() -> int | None:
-    """The least that this process's control group, or one above it, may still take (cgroup v2); None: no limit.
+def _group_headroom(groups: Path) -> int | None:
+    """The least that a process's control group, or one above it, may still take (cgroup v2); None: no limit.
 
-    A health run of the service's is in the service's group.
+    A health run of the gateway's is in the service's group; one that a timer has started is in a group of its own.
     """
     try:
-        line = next(line for line in _OWN_GROUPS.read_text().splitlines() if line.startswith("0::"))
+        line = next(line for line in groups.read_text().splitlines() if line.startswith("0::"))
     except (OSError, StopIteration):
         return None
     group = _GROUPS / line[3:].lstrip("/")
