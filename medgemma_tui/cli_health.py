@@ -55,8 +55,10 @@ def register(app: typer.Typer) -> None:
 def usage_code(error: Exception) -> int | None:
     """The exit code of a wrong command line, None where it was not one of these commands'."""
     context = getattr(error, "ctx", None)
-    names = (getattr(context, "info_name", None), getattr(context, "invoked_subcommand", None))
-    return _UNKNOWN if set(names) & set(COMMANDS) else None
+    names = {getattr(context, "info_name", None), getattr(context, "invoked_subcommand", None)}
+    if context is None:  # an option without its value
+        names = {next((word for word in sys.argv[1:] if not word.startswith("-")), None)}
+    return _UNKNOWN if names & set(COMMANDS) else None
 
 
 def _guarded(command: Callable[[], int]) -> int:

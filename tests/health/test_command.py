@@ -285,6 +285,8 @@ def test_settings_that_cannot_be_read_at_all_are_no_traceback(home, here, capsys
         (["health", "--format", "xml"], "'nagios'"),
         (["health", "--nonsense"], "--nonsense"),
         (["health", "word"], "words too many"),
+        (["health", "--output"], "requires an argument"),
+        (["preflight", "--demo", "--only"], "requires an argument"),
         (["preflight", "--last"], "--last"),
         (["health", "--last", "--only", "gpu"], "--last runs nothing"),
         (["health", "--last", "--full"], "--last runs nothing"),
@@ -304,6 +306,7 @@ def test_a_command_line_that_is_wrong_is_unknown_and_never_critical(here, capsys
 
 def test_a_wrong_command_line_of_another_command_is_as_it_was(here):
     assert here("ask", "--nonsense") == 2
+    assert here("ask", "--thinking") == 2
 
 
 def test_a_program_that_is_broken_is_unknown_and_never_a_mere_warning(home):

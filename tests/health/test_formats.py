@@ -268,18 +268,27 @@ def test_the_nagios_line_is_read_by_the_guidelines(lang):
     assert state == "CRITICAL"
     if lang == "en":
         assert said.startswith("NOT FIT; 1 critical, 1 unknown, 1 warning, 1 ok / gpu.try: The card is gone (card 0).")
-    assert data["vram_free.0"]["value"] == str(3 * 2**30)
-    assert data["vram_free.0"]["uom"] == "B"
-    assert (data["vram_free.0"]["warn"], data["vram_free.0"]["crit"]) == (f"{4 * 2**30}:", f"{2**30}:")
-    assert (data["temperature.0"]["value"], data["temperature.0"]["uom"]) == ("83.5", "")
-    assert data["disk_used./var/lib/my_models"]["uom"] == "%"
-    assert data["events"]["value"] == "0"
+    assert data["gpu.try.vram_free.0"]["value"] == str(3 * 2**30)
+    assert data["gpu.try.vram_free.0"]["uom"] == "B"
+    assert (data["gpu.try.vram_free.0"]["warn"], data["gpu.try.vram_free.0"]["crit"]) == (f"{4 * 2**30}:", f"{2**30}:")
+    assert (data["gpu.try.temperature.0"]["value"], data["gpu.try.temperature.0"]["uom"]) == ("83.5", "")
+    assert data["gpu.try.disk_used./var/lib/my_models"]["uom"] == "%"
+    assert data["gpu.try.events"]["value"] == "0"
     assert len(data) == len(FIGURES)
+
+
+def test_a_figure_has_the_same_name_whatever_else_was_measured():
+    tokens = [Figure(name="answer_tokens", value=1)]
+    one, two = result("golden.a", figures=tokens), result("golden.b", figures=tokens)
+    assert set(read_nagios(nagios.line(View(report(one))))[2]) == {"golden.a.answer_tokens"}
+    assert set(read_nagios(nagios.line(View(report(one, two))))[2]) == {
+        "golden.a.answer_tokens", "golden.b.answer_tokens",
+    }  # fmt: skip
 
 
 def test_a_threshold_alerts_where_the_check_would():
     _state, _said, data = read_nagios(nagios.line(View(broken())))
-    free, hot = data["vram_free.0"], data["temperature.0"]
+    free, hot = data["gpu.try.vram_free.0"], data["gpu.try.temperature.0"]
     assert alerts(free["warn"], 3 * 2**30)
     assert not alerts(free["crit"], 3 * 2**30)
     assert alerts(free["crit"], 0)
@@ -312,7 +321,7 @@ def test_a_line_that_would_be_too_long_loses_the_figures_of_what_is_well_first()
                                                        figures=[last])]  # fmt: skip
     _state, said, data = read_nagios(nagios.line(View(report(*results))))
     assert said.endswith("...")
-    assert "the_failing_one" in data
+    assert "host.x.the_failing_one" in data
     assert 0 < len(data) < 61
 
 
@@ -355,6 +364,12 @@ def test_the_prometheus_file_is_read_by_its_own_parser():
     assert found["medgemma_health_timestamp_seconds", ()] == 1_790_000_000
     assert found["medgemma_health_duration_seconds", ()] == 12.5
     assert found["medgemma_health_partial", ()] == 0
+
+
+def test_a_part_has_no_verdict_that_could_be_taken_for_the_boxs():
+    found = samples(View(report(result("gpu.try", "ok"), partial=True)))
+    assert found["medgemma_health_partial", ()] == 1
+    assert ("medgemma_health_verdict", ()) not in found
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections import Counter
 from typing import Final
 
 from medgemma_tui.health import wording
@@ -59,13 +58,10 @@ def _cut(text: str, limit: int) -> str:
 def _performance(view: View, room: int) -> str:
     """The figures, those of failing checks first; as many as there is room for."""
     results = sorted(view.report.results, key=lambda result: result.status in ("ok", "skipped"))
-    number = Counter(_label(figure) for result in results for figure in result.figures)
     told: dict[str, str] = {}
     for result in results:
         for figure in result.figures:
-            label = _label(figure)
-            if number[label] > 1:  # several checks measure it
-                label = f"{result.id}.{label}"
+            label = _label(result, figure)
             each = f"'{label}'={_value(figure)}"
             room -= len(each.encode()) + 1  # with the bar or space before it
             if room < 0:
@@ -74,8 +70,9 @@ def _performance(view: View, room: int) -> str:
     return "|" + " ".join(told.values()) if told else ""
 
 
-def _label(figure: Figure) -> str:
-    name = f"{figure.name}.{figure.label}" if figure.label else figure.name
+def _label(result: CheckResult, figure: Figure) -> str:
+    """With the check's id always: a series must not change its name with what else was measured in a run."""
+    name = ".".join(part for part in (result.id, figure.name, figure.label) if part)
     return _NOT_IN_LABELS.sub("_", clean_line(name))
 
 

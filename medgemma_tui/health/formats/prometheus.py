@@ -30,16 +30,17 @@ _CODES: Final = "0 ok, 1 warning, 2 critical, 3 unknown"
 
 
 def text(view: View) -> str:
-    """The whole file. Of a report that is missing it has the verdict only."""
+    """The whole file. Of a report that is missing it has the verdict only; of a part it has all but that: a file that
+    said "fit" after one check was tried would be taken for the box's."""
     registry = CollectorRegistry()
     report = view.report
 
     def gauge(name: str, help_: str, labels: tuple[str, ...] = ()) -> Gauge:
         return Gauge(f"medgemma_health_{name}", help_, labels, registry=registry)
 
-    gauge("verdict", f"The worst check of the run, or 3 where its report is too old: {_CODES}").set(
-        EXIT_CODES[view.verdict]
-    )
+    if not report.partial:
+        verdict = gauge("verdict", f"The worst check of the run, or 3 where its report is too old: {_CODES}")
+        verdict.set(EXIT_CODES[view.verdict])
     if view.missing:
         return generate_latest(registry).decode()
     gauge("timestamp_seconds", "When the run started").set(report.started)

@@ -163,3 +163,22 @@ def test_a_private_gateways_socket_is_its_users_alone(running: Running, tmp_path
         assert told == ("ok", "ok")
     finally:
         running.socket.chmod(0o666)
+
+
+@needs_root
+def test_the_services_own_directory_is_its_users_also_while_the_service_is_down(monkeypatch) -> None:
+    """Root looks at the box before the service is started, or where it has died."""
+    base = short_directory()
+    base.chmod(0o755)
+    place = base / "medgemma" / "gateway.sock"
+    place.parent.mkdir()
+    os.chown(place.parent, 12345, 12345)
+    monkeypatch.setattr(check, "SERVICE_SOCKET", place)
+    assert look(check.CHECK, context(base, phase="preflight", model=Path("/m"))).told[0] == "directory_foreign"
+    monkeypatch.setattr(check, "_RUNTIME_DIRECTORY", place.parent)
+    told = look(check.CHECK, context(base, phase="preflight", model=Path("/m")))
+    assert told.told == ("directory_ok", "ok")
+    with sockets.socket(sockets.AF_UNIX) as bound:
+        bound.bind(str(place))  # root's, in a directory of somebody else: that one can replace it
+        told = look(check.CHECK, context(base, phase="preflight", model=Path("/m")))
+        assert told.told == ("directory_foreign", "critical")

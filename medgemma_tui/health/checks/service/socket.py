@@ -29,7 +29,7 @@ def run(context: Context) -> Outcome:
         return Outcome("no_service")
     if context.phase == "preflight" and context.settings.socket is None and not context.installed:
         return Outcome("private_later")
-    wrong = _directory_problem(place.parent, context)
+    wrong = _directory_problem(place, context)
     if wrong is not None:
         return wrong
     if context.phase == "preflight" and not place.exists():
@@ -93,8 +93,9 @@ def _is_private(place: Path, context: Context) -> bool:
     return launch.service_socket(context.settings) != place
 
 
-def _directory_problem(directory: Path, context: Context) -> Outcome | None:
+def _directory_problem(place: Path, context: Context) -> Outcome | None:
     """Whether somebody else could put a socket of theirs there: by the directory, or by one above it."""
+    directory = place.parent
     try:
         real = directory.resolve(strict=True)
     except FileNotFoundError:
@@ -106,7 +107,7 @@ def _directory_problem(directory: Path, context: Context) -> Outcome | None:
     for each in (real, *real.parents):
         status = each.stat()
         params = {"path": str(each), "mode": f"{stat.S_IMODE(status.st_mode):04o}", "owner": _user(status.st_uid)}
-        if status.st_uid not in (0, os.geteuid(), _owner_of(context)):
+        if status.st_uid not in (0, os.geteuid(), _owner_of(place)):
             return Outcome("directory_foreign", params)
         by_others = status.st_mode & stat.S_IWOTH or (status.st_mode & stat.S_IWGRP and status.st_gid != 0)
         if by_others and not status.st_mode & stat.S_ISVTX:
@@ -118,11 +119,11 @@ def _directory_problem(directory: Path, context: Context) -> Outcome | None:
     return None
 
 
-def _owner_of(context: Context) -> int:
-    """The uid that the socket belongs to; else our own."""
-    if context.socket is not None:
+def _owner_of(place: Path) -> int:
+    """The uid that the socket belongs to, or will: who has the service's own directory, which root alone can give."""
+    for each in (place, *([place.parent] if place.parent == _RUNTIME_DIRECTORY else [])):
         with contextlib.suppress(OSError):
-            return context.socket.lstat().st_uid
+            return each.lstat().st_uid
     return os.geteuid()
 
 
