@@ -125,11 +125,20 @@ def test_another_window_is_no_other_box(context, steady, store):
 
 def test_the_record_of_a_bad_day_is_replaced(context, steady, store):
     measure(context, steady.gateway.socket)
-    tampered(store, tokens_per_second=30.0)
+    tampered(store, tokens_per_second=20.0)  # not on a CPU, whose pace is everybody's
     assert measure(context, steady.gateway.socket).told == ("ok", "ok")
-    tampered(store, tokens_per_second=20.0)
-    assert measure(context, steady.gateway.socket).told == ("recorded", "ok")
-    assert record(store).tokens_per_second == 40.0
+    steady.engine.card["device"] = "NVIDIA L4"
+    gateway = Running(engine_socket=steady.engine.socket, slots=1, telemetry_interval_s=0.2).ready()
+    try:
+        measure(context, gateway.socket)
+        tampered(store, tokens_per_second=30.0)
+        assert measure(context, gateway.socket).told == ("ok", "ok")
+        tampered(store, tokens_per_second=20.0)
+        assert measure(context, gateway.socket).told == ("recorded", "ok")
+        assert record(store).tokens_per_second == 40.0
+    finally:
+        del steady.engine.card["device"]
+        gateway.stop()
 
 
 @pytest.mark.parametrize("value", [0.0, -1.0])

@@ -21,7 +21,7 @@ RECORD: Final = "baseline.json"
 SLOW: Final = 0.7
 """Below this part of the baseline is slow."""
 FASTER: Final = 1 / SLOW
-"""Above this part of the baseline it is the baseline that was slow: it was recorded on a bad day."""
+"""Above this part of a card's baseline it is the baseline that was slow: it was recorded on a bad day."""
 QUESTION: Final = "糖尿病肾病的GFR分期标准是什么？"
 """One that the demo model writes long enough about, too."""
 TOKENS: Final = 64
@@ -90,7 +90,8 @@ def _judged(context: Context, rate: float, sample: Telemetry) -> Outcome:
     if part < SLOW:
         items = (*reasons, *_changed(base.identity, now), *(() if now.on_card else _busy(sample)))
         return Outcome("slow_throttled" if held_back else "slow", shown, figures, items)
-    if not held_back and (part >= FASTER or (part >= 1 and now.versions != base.identity.versions)):
+    bad_day = part >= FASTER and now.on_card  # a card keeps its pace, a CPU that others use does not
+    if not held_back and (bad_day or (part >= 1 and now.versions != base.identity.versions)):
         return _record(context, rate, now)  # compared with the best: it is never lowered by itself
     return Outcome("ok", shown, figures)
 
