@@ -199,7 +199,7 @@ async def _started(gateway: launch.PrivateGateway) -> None:
             return
         await asyncio.sleep(0.05)
     try:
-        async with Client(gateway.socket) as client:
+        async with Client(gateway.socket, health=True) as client:
             health = await waiting.loaded(client)
     except ServiceError as error:
         remark(problems.sentence(error.info))

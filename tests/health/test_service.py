@@ -16,6 +16,7 @@ from other_users import needs_root
 
 from medgemma_tui import health_service, state_dirs
 from medgemma_tui.gateway.health_pages import _served
+from medgemma_tui.health.bundle import contents
 from medgemma_tui.health.store import Store
 from medgemma_tui.protocol import CheckResult, HealthReport
 from medgemma_tui.settings import Settings
@@ -153,3 +154,22 @@ def test_who_leaves_a_run_of_the_service_is_told_that_it_goes_on(home, number, c
     finally:
         gateway.stop()
         engine.stop()
+
+
+def test_a_bundle_has_the_services_report_and_not_ones_own_tries(service, home, monkeypatch):
+    monkeypatch.setenv("XDG_STATE_HOME", str(home))
+    monkeypatch.setattr(contents, "SERVICE_REPORTS", home / "closed")
+    Store(home / "medgemma" / "health").save(a_report(3600.0, "ok"))
+    told = a_report(60.0, "critical")
+    assert service.http.post("/v1/health/report", content=told.model_dump_json()).status_code == 204
+    found = contents.Contents()
+    contents._add_reports(found, Settings(socket=service.socket), service.socket)
+    assert [json.loads(each.data)["verdict"] for each in found.members] == ["critical"]
+
+
+def test_a_run_on_a_demo_of_its_own_is_not_kept_out_by_the_last_verdict(home):
+    with (home / "settings.toml").open("a") as file:
+        file.write('when_unfit = "refuse"\n')
+    Store(home / "health").save(a_report(60.0, "critical").model_copy(update={"demo": True}))
+    found = run(home, "health", "--demo")
+    assert (found.returncode, found.stderr) == (0, "")

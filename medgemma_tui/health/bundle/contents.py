@@ -92,14 +92,16 @@ def collect(settings: Settings) -> Contents:
 def _add_reports(found: Contents, settings: Settings, socket: Path | None) -> None:
     """The reports that are kept here; else the newest one, of the service."""
     reports: list[HealthReport] = []
-    for directory in _report_directories(settings, socket):
-        reports = reports or store.Store(directory).reports()
+    first, *others = _report_directories(settings, socket)
+    reports = store.Store(first).reports()
     if not reports and socket is not None:
         try:
             record = _asked(socket, lambda client: client.health_record())
             reports = [record.report] if record.report is not None else []
         except ServiceError:
             reports = []
+    for directory in others:  # whoever asks about the service wants its report before his own tries
+        reports = reports or store.Store(directory).reports()
     if not reports:
         found.missing.append(("reports/", "no report can be read; make the bundle as the service's user, or as root"))
     for number, report in enumerate(reports):
