@@ -62,6 +62,8 @@ class Checkup:
         back = connected and not self.seen.connected
         news = fitness is not None and (self.seen.fitness is None or fitness.at > self.seen.fitness.at)
         demo, name = self._app.is_demo, self._app.name_shown
+        if back and self.seen.failure is not None and self.seen.failure.type == "unreachable":
+            self.seen = replace(self.seen, failure=None)  # it answers again
         self.seen = replace(self.seen, fitness=fitness, connected=connected, demo=demo, name=name)
         if self.is_open and (back or news) and self.seen.run is None:
             self.look()

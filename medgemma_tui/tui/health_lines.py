@@ -57,8 +57,11 @@ def verdict(seen: Seen, width: int, now: float, glyphs: Glyphs) -> list[Line]:
         words = _("Not checked yet: nobody knows whether this box is fit.")
         return wrap([(words if seen.connected else _("Unknown: the service does not answer."), STRONG)], width)
     sign, ink = mark(told.verdict, glyphs)
-    ink = ink if seen.run is None else MUTED  # no verdict is greener than what is found just now
     age = now - told.at
+    if seen.run is not None or (told.verdict == "ok" and (is_old(age) or not seen.connected)):
+        ink = MUTED  # no verdict is greener than what is found just now, or than what nobody has looked at since
+    if told.verdict == "ok" and (is_old(age) or not seen.connected):
+        sign = glyphs.unknown
     when = _("{when}, {ago}").format(when=fitness_words.clock(told.at, now), ago=fitness_words.ago(age))
     runs: Line = [(f"{sign} {wording.verdict_word(told.verdict)}", ink), (f" {glyphs.dot} {when}", TEXT)]
     if seen.run is not None:
@@ -106,7 +109,7 @@ def progress(seen: Seen, width: int, glyphs: Glyphs) -> list[Line]:
     if seen.elsewhere:
         text = _("A run is going on that was started elsewhere; its report comes when it is done.")
         return wrap([(text, STRONG)], width)
-    if seen.failure is not None:
+    if seen.failure is not None and seen.failure != seen.error:  # which is told below
         return wrap([(refusal(seen.failure), Ink("warn", bold=True))], width)
     return []
 

@@ -70,7 +70,7 @@ async def test_a_demo_is_labelled_and_an_old_report_is_said_to_be_old(checked):
     old = report(FINE, NOW - 27 * 3600, demo=True)
     async with checked(Checked(old, demo=True)) as it:
         assert "DEMO, NOT MEDICAL" in rows(it)[0]
-        assert re.search(r"✓ fit · 06-23 \d\d:\d\d, 27 hours ago · old: it tells nothing of today", it.text())
+        assert re.search(r"\? fit · 06-23 \d\d:\d\d, 27 hours ago · old: it tells nothing of today", it.text())
 
 
 async def test_before_the_first_run_nothing_is_said_to_be_fit(checked):
@@ -219,6 +219,22 @@ async def test_a_full_run_is_asked_about(checked):
         await it.until(lambda: it.service.runs == [True])
 
 
+async def test_the_keys_work_as_the_foot_line_writes_them(checked):
+    async with checked(Checked(FIT)) as it:
+        await it.press("F")
+        assert isinstance(it.app.screen, Confirm)
+        await it.press("N", "F", "Y")
+        await it.until(lambda: it.service.runs == [True])
+        it.service.events.put_nowait(None)
+        await it.until(lambda: it.app.checkup.seen.run is None)
+        await it.press("R")
+        await it.until(lambda: it.service.runs == [True, False])
+        await it.press("S")
+        assert isinstance(it.app.screen, Reader)
+        await it.press("escape", "Q")
+        assert not isinstance(it.app.screen, (Reader, HealthScreen))
+
+
 REFUSALS = [
     (refused(403, "forbidden", code="role_needed", params={"group": "ops"}), "Ops only: group ops. Ask them"),
     (refused(403, "forbidden", code="role_needed"), "Ops only. Ask the box's staff"),
@@ -268,6 +284,11 @@ async def test_who_is_not_of_ops_sees_the_verdict_and_what_is_not_in_order(check
         assert "No question is answered until a run finds this box fit." in text
         assert text.index("GPU temperature") < text.index("Queue") < text.index("Speed against")
         assert "Ops only: group medgemma-ops. Ask them" in text
+        assert rows(it)[-1].split() == ["S", "every", "figure", "Esc", "close"]  # no check to open, no run to ask for
+        it.service.run_denied = it.service.denied
+        await it.press("r")
+        await it.until(lambda: it.app.checkup.seen.failure is not None)
+        assert it.text().count("Ops only: group medgemma-ops.") == 1
 
 
 async def test_the_lock_covers_it_and_gives_it_back_with_what_came_meanwhile(checked):
@@ -370,3 +391,14 @@ async def test_an_unexpected_end_of_the_service_is_no_crash(checked):
         assert "✓ ok  GPUs found" in it.text()
         await asyncio.sleep(0)
         assert it.app.is_running
+
+
+async def test_that_the_service_did_not_answer_is_not_said_any_more_when_it_does(checked):
+    async with checked(Checked(FIT)) as it:
+        it.service.run_denied = refused(0, "unreachable")
+        await it.press("r")
+        await it.until(lambda: "does not answer" in it.text())
+        it.app.checkup.heard(fitness(FIT), connected=False)
+        await it.until(lambda: "? fit · 06:30" in it.text() and "does not answer now" in it.text())
+        it.app.checkup.heard(fitness(FIT), connected=True)
+        await it.until(lambda: "✓ fit · 06:30" in it.text() and "does not answer" not in it.text())

@@ -266,9 +266,9 @@ async def test_a_key_typed_before_the_question_opened_ends_nothing(opened, sleep
     async with opened(short(one.holder(), may_end=True)) as it:
         await it.press("enter", "y")
         await it.until(lambda: isinstance(it.app.screen, EndProcess), what="the question")
-        await it.press("y")
+        await it.press("y", "Y")
         assert isinstance(it.app.screen, EndProcess)
-        await it.press("escape")
+        await it.press("N")
         await it.until(lambda: isinstance(it.app.screen, MemoryScreen), what="the window")
     assert one.process.poll() is None
 

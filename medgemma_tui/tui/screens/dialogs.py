@@ -28,8 +28,8 @@ class Confirm(ModalScreen[bool]):
     """A question with two answers; the mark stands on the safe one. Y and N answer too."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("escape,n", "answer(False)", N_("No"), priority=True, show=False),
-        Binding("y", "answer(True)", N_("Yes"), priority=True, show=False),
+        Binding("escape,n,N", "answer(False)", N_("No"), priority=True, show=False),
+        Binding("y,Y", "answer(True)", N_("Yes"), priority=True, show=False),
         HELP,
     ]
 

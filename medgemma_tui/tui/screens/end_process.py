@@ -28,8 +28,8 @@ class EndProcess(ModalScreen[bool]):
     """
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("escape,n", "answer(False)", N_("No"), priority=True, show=False),
-        Binding("y", "answer(True)", N_("Yes"), priority=True, show=False),
+        Binding("escape,n,N", "answer(False)", N_("No"), priority=True, show=False),
+        Binding("y,Y", "answer(True)", N_("Yes"), priority=True, show=False),
         Binding("pageup", "page(-1)", show=False, priority=True),
         Binding("pagedown", "page(1)", show=False, priority=True),
         HELP,

@@ -6,6 +6,7 @@ It covers the screen and shows what ``show`` gives it. What a person wants of th
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from typing import ClassVar
 
 from textual import events
@@ -118,7 +119,7 @@ class Sheet(Panel):
 
     def _foot(self, width: int) -> Line:
         """The keys, as many as fit, the one that closes always; and what is above and below what is seen."""
-        keys = _CHECK_KEYS if self.opened else _LIST_KEYS
+        keys = _CHECK_KEYS if self.opened else self._list_keys()
         more = ""
         if len(self._rows) > self._room:
             ends = self.top + self._room
@@ -136,6 +137,13 @@ class Sheet(Panel):
         if more:
             line += [(" " * max(1, width - width_of(line) - cells(more)), TEXT), (more, MUTED)]
         return cut(line, width, self._glyphs)
+
+    def _list_keys(self) -> Sequence[tuple[str, str]]:
+        """The list's keys, without those that do nothing now: no check to open, a run that is ops' to ask for."""
+        error = self.seen.error
+        idle = {"Enter"} if not self.checks else set()
+        idle |= {"R", "F"} if error is not None and error.type == "forbidden" else set()
+        return [each for each in _LIST_KEYS if each[0] not in idle]
 
     # --- moving ---
 
@@ -215,11 +223,11 @@ class HealthScreen(Screen[None]):
     """Gives nothing back. ``show`` it what is known, as often as that changes."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("escape,q,backspace", "back", N_("Close"), priority=True, show=False),
+        Binding("escape,q,Q,backspace", "back", N_("Close"), priority=True, show=False),
         Binding("f3,ctrl+o", "dismiss", N_("Close"), id="health", priority=True, show=False),
         Binding("f9,ctrl+backslash", "app.language", id="language", priority=True, show=False),
-        Binding("up,k", "move(-1)", show=False),
-        Binding("down,j", "move(1)", show=False),
+        Binding("up,k,K", "move(-1)", show=False),
+        Binding("down,j,J", "move(1)", show=False),
         Binding("pageup", "page(-1)", show=False),
         Binding("pagedown,space", "page(1)", show=False),
         Binding("home", "go(False)", show=False),
@@ -227,10 +235,10 @@ class HealthScreen(Screen[None]):
         Binding("enter", "open", show=False),
         Binding("left", "step(-1)", show=False),
         Binding("right", "step(1)", show=False),
-        Binding("r", "wanted(False)", show=False),
-        Binding("f", "wanted(True)", show=False),
-        Binding("s,tab", "app.system", show=False),
-        Binding("m", "app.memory", show=False),
+        Binding("r,R", "wanted(False)", show=False),
+        Binding("f,F", "wanted(True)", show=False),
+        Binding("s,S,tab", "app.system", show=False),
+        Binding("m,M", "app.memory", show=False),
         HELP,
     ]
 

@@ -50,8 +50,8 @@ class MemoryScreen(ModalScreen[None]):
     """``happened``: the sentence that led here; empty: nothing has. ``note`` takes what the audit log is told."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("escape,q", "dismiss", N_("Close"), priority=True, show=False),
-        Binding("r", "ask", N_("Ask again"), show=False),
+        Binding("escape,q,Q", "dismiss", N_("Close"), priority=True, show=False),
+        Binding("r,R", "ask", N_("Ask again"), show=False),
         Binding("pageup", "page(-1)", show=False, priority=True),
         Binding("pagedown", "page(1)", show=False, priority=True),
         HELP,
