@@ -441,6 +441,8 @@ def test_a_sealed_screen_ends_its_own_users_process():
         "from medgemma_tui.tui import ending\n"
         "os.setgroups([]); os.setresgid(48300, 48300, 48300); os.setresuid(48300, 48300, 48300)\n"
         "child = subprocess.Popen(['/bin/sleep', '60'], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)\n"
+        "while open(f'/proc/{child.pid}/cmdline').read() != '/bin/sleep\\0' '60\\0':\n"  # exec names it late
+        "    time.sleep(0.01)\n"
         "assert seal('screen').layer('seccomp').holds\n"
         "target = ending.take(GpuProcess(pid=child.pid, user='48300', command='sleep'), time.time(), [])\n"
         "assert target.command == '/bin/sleep 60', target.command\n"
