@@ -230,7 +230,7 @@ def unfit_sentence(params: dict[str, str]) -> str:
     policy is not to answer then. ``params``: ``time`` of that run, ``failing`` ids by commas."""
     from medgemma_tui.health.wording import title  # which knows more than most commands need
 
-    failing = ", ".join(title(each) for each in params.get("failing", "").split(",") if each)
+    failing = _(", ").join(title(each) for each in params.get("failing", "").split(",") if each)
     why = N_("No question is taken: the health run of {time} found this box not fit ({failing}).")
     return _joined(
         _filled(why, {"time": params.get("time", "?"), "failing": failing or "?"}),

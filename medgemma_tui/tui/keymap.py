@@ -59,7 +59,7 @@ COMMANDS: tuple[Command, ...] = (
         N_("Cover the screen until you type your PIN or log in again"), bar=6,
     ),
     Command(
-        "memory", "memory", "", N_("Memory"),
+        "memory", "memory", "", N_("GPU memory"),
         N_("Where memory is short: who holds the card, what would fit, how to take it"),
     ),
     Command("pin", "set_pin", "", N_("Set PIN"), N_("The PIN that opens the locked screen, for this session")),

@@ -160,7 +160,7 @@ async def test_the_banner_names_the_way_and_the_window_says_all_of_it(opened, sl
         assert "A text-only checkpoint saves no memory" in text
         assert MARKER not in text  # the command line is for the question alone
         await it.press("escape")
-        assert "What would help: Ctrl+P, Memory" in flat(it)
+        assert "What would help: Ctrl+P, GPU memory" in flat(it)
 
 
 async def test_a_user_sees_the_sum_and_is_offered_no_ending(opened, sleeper):
@@ -217,7 +217,7 @@ async def test_an_answer_that_ran_out_of_memory_leads_there(answered):
 
         it.service.stream, it.service.memory_help = stream, memory_help
         await it.ask("What does ECG mean?")
-        await it.until(lambda: any("What would help: Ctrl+P, Memory" in one for one in it.notices), what="the way")
+        await it.until(lambda: any("What would help: Ctrl+P, GPU memory" in one for one in it.notices), what="the way")
         await it.press("ctrl+p")
         await it.press(*"memory")
         await it.press("enter")

@@ -143,8 +143,19 @@ def until(condition, *keys: str):
         await wait(pilot, lambda: condition(screen))
         await wait(pilot, lambda: screen.plan.exact)
         await pilot.pause(0.3)
+        await seen_whole(pilot)
 
     return run
+
+
+async def seen_whole(pilot):
+    """What was never in view has an estimated height, and whether it was depends on how busy the machine is."""
+    chat = pilot.app.chat
+    if pilot.app.screen is chat and 0 < chat.transcript.max_scroll_y == chat.transcript.scroll_offset.y:
+        chat.transcript.scroll_home(animate=False, force=True)
+        await pilot.pause(0.2)
+        chat.transcript.scroll_end(animate=False, force=True)
+        await pilot.pause(0.2)
 
 
 async def wait(pilot, condition):

@@ -25,12 +25,12 @@ TITLES: dict[str, str] = {f"golden.{id_}": title for id_, title in QUESTIONS.ite
 }
 
 _NOT_CLINIC = N_(
-    "Do not use the model for patients until this is explained. Run medgemma-tui health --only model --full; if the "
+    "Do not use the model for patients until this is explained. Run medgemma-tui health --full; if the "
     "files are right, restart the service and run this again."
 )
 _CUT = N_(
     "Ask it by hand (medgemma-tui ask) and read what comes; restart the service, and check the model's files with "
-    "medgemma-tui health --only model --full."
+    "medgemma-tui health --full."
 )
 _COMMON: Final[dict[str, Meaning]] = {
     "bad_instructions": Meaning(
@@ -52,7 +52,7 @@ _QUESTION: Final[dict[str, Meaning]] = {
         N_("All facts are there, but the answer is another one than in the last run with the same model."),
         N_(
             "Run it again while nobody else asks. If it changes again, the model or the card is not what it was: run "
-            "medgemma-tui health --only model --full."
+            "medgemma-tui health --full."
         ),
     ),
     "missing": Meaning("critical", N_("The answer lacks: {fact} ({source})."), _NOT_CLINIC),

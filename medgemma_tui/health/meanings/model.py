@@ -31,7 +31,7 @@ _FILES = {
 
 _REPLACE = N_(
     "Do not use this model. Copy {file} again from where the model came from, restart the service, and run "
-    "medgemma-tui health --only model.hashes --full."
+    "medgemma-tui health --full."
 )
 _AS_FOUND = N_(
     "If the model was replaced on purpose, remove {record} and run this again. If not, do not use it: copy it again "
@@ -83,7 +83,7 @@ _HASHES = {
         N_("{count} files are not as the manifest says."),
         N_(
             "Do not use this model. Copy the model directory again from where it came from, restart the service, and "
-            "run medgemma-tui health --only model.hashes --full."
+            "run medgemma-tui health --full."
         ),
     ),
     "changed": Meaning("critical", N_("{count} files are not as they were found on {date}."), _AS_FOUND),
@@ -221,7 +221,7 @@ _LOGITS = {
         "critical",
         N_("The model's numbers became invalid (NaN or infinite) in {count} of {total} replies of this run."),
         N_(
-            "Do not use its answers. Run medgemma-tui health --only model.hashes --full, look at the card's ECC errors "
+            "Do not use its answers. Run medgemma-tui health --full, look at the card's ECC errors "
             "(group gpu), and restart the service."
         ),
     ),

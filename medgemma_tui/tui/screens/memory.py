@@ -83,7 +83,7 @@ class MemoryScreen(ModalScreen[None]):
     def compose(self) -> ComposeResult:
         """What happened and the figures; the holders; the choices."""
         with VerticalScroll(classes="window") as frame:
-            frame.border_title = _("Memory")
+            frame.border_title = _("GPU memory")
             yield Static(markup=False, id="figures")
             yield OptionList(id="holders", markup=False, compact=True)
             yield Static(markup=False, id="choices")

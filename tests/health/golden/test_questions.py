@@ -145,7 +145,7 @@ def test_another_answer_than_last_time(context, taught, store):
     say(taught, "gfr", lambda text: text + " ")
     found = ask(context, taught.gateway.socket)
     assert found.told == ("changed", "warning")
-    assert "--only model --full" in found.advice
+    assert "medgemma-tui health --full" in found.advice
     assert ask(context, taught.gateway.socket).told == ("ok", "ok")
     say(taught, "gfr", lambda text: text + " ")
     taught.engine.card["quantization"] = "int8"  # not the same any more: nothing to compare with
