@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
@@ -27,6 +28,12 @@ def wait_for(condition, timeout_s=20.0, pause_s=0.02, what="it"):
     raise AssertionError(f"{what} did not come within {timeout_s} s")
 
 
+def listens(path: Path) -> bool:
+    """Whether somebody takes connections there: a socket's file is there a moment before."""
+    with socket.socket(socket.AF_UNIX) as one:
+        return one.connect_ex(str(path)) == 0
+
+
 def short_directory() -> Path:
     """A new directory with a short name: a Unix socket's path may have 107 bytes."""
     return Path(tempfile.mkdtemp(prefix="mg-", dir="/tmp"))
@@ -39,7 +46,7 @@ class Engine:
         self.socket = directory / "engine.sock"
         env = {**os.environ, **({"STUB_TALLY": str(tally)} if tally else {})}
         self.process = subprocess.Popen([sys.executable, "-I", str(STUB), str(self.socket), *arguments], env=env)
-        wait_for(self.socket.exists, what="the stub engine's socket")
+        wait_for(lambda: listens(self.socket), what="the stub engine's socket")
         self.http = client(self.socket)
 
     def seen(self) -> dict:

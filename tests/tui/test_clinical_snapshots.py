@@ -89,13 +89,24 @@ def asked(lang: str, *keys: str):
 
 
 async def seen_whole(pilot):
-    """What was never in view has an estimated height, and whether it was depends on how busy the machine is."""
+    """What was never in view has an estimated height, and whether it was depends on how busy the machine is. Who was
+    not at the end is at the beginning afterwards."""
     chat = pilot.app.chat
-    if pilot.app.screen is chat and 0 < chat.transcript.max_scroll_y == chat.transcript.scroll_offset.y:
-        chat.transcript.scroll_home(animate=False, force=True)
-        await pilot.pause(0.2)
-        chat.transcript.scroll_end(animate=False, force=True)
-        await pilot.pause(0.2)
+    if pilot.app.screen is not chat or not chat.transcript.max_scroll_y:
+        return
+    transcript = chat.transcript
+    was_at_end = transcript.scroll_offset.y == transcript.max_scroll_y
+
+    async def go_to_end():
+        transcript.scroll_end(animate=False, force=True)
+        await pilot.pause(0.1)
+
+    await go_to_end()
+    while transcript.scroll_offset.y:  # what gets its height on the way up pushes the view down
+        transcript.scroll_home(animate=False, force=True)
+        await pilot.pause(0.1)
+    if was_at_end:
+        await go_to_end()
 
 
 def named(value) -> str:

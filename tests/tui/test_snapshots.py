@@ -152,8 +152,9 @@ async def seen_whole(pilot):
     """What was never in view has an estimated height, and whether it was depends on how busy the machine is."""
     chat = pilot.app.chat
     if pilot.app.screen is chat and 0 < chat.transcript.max_scroll_y == chat.transcript.scroll_offset.y:
-        chat.transcript.scroll_home(animate=False, force=True)
-        await pilot.pause(0.2)
+        while chat.transcript.scroll_offset.y:  # what gets its height on the way up pushes the view down
+            chat.transcript.scroll_home(animate=False, force=True)
+            await pilot.pause(0.1)
         chat.transcript.scroll_end(animate=False, force=True)
         await pilot.pause(0.2)
 

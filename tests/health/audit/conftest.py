@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
-from gateway_running import short_directory, wait_for
+from gateway_running import listens, short_directory, wait_for
 
 from medgemma_tui.audit import key, places
 from medgemma_tui.audit.anchor import Anchors
@@ -91,7 +91,7 @@ def telling():
         socket = directory / f"{len(started)}.sock"
         told = json.dumps({"/health": {"status": "ok", "reason": "ready", **health}})
         started.append(subprocess.Popen([sys.executable, "-I", str(SCRIPTED), str(socket), told]))
-        wait_for(socket.exists, what="its socket")
+        wait_for(lambda: listens(socket), what="its socket")
         return socket
 
     yield start

@@ -11,7 +11,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
-from gateway_running import Engine, Running, short_directory, wait_for
+from gateway_running import Engine, Running, listens, short_directory, wait_for
 
 SCRIPTED = Path(__file__).with_name("scripted.py")
 READY = {"status": "ok", "reason": "ready", "model": {"id": "stub", "max_model_len": 4096}}
@@ -27,7 +27,7 @@ def scripted() -> Iterator[Callable[..., Path]]:
         socket = directory / f"{len(started)}.sock"
         answers = {("/health" if name == "health" else f"/v1/{name}"): body for name, body in paths.items()}
         started.append(subprocess.Popen([sys.executable, "-I", str(SCRIPTED), str(socket), json.dumps(answers)]))
-        wait_for(socket.exists, what="its socket")
+        wait_for(lambda: listens(socket), what="its socket")
         return socket
 
     yield start
