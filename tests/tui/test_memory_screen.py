@@ -138,9 +138,10 @@ async def asked(it) -> None:
 async def answer(it, key: str) -> None:
     """Answer the question, once it is not deaf any more."""
     await asked(it)
+    question = it.app.screen
     await it.pilot.pause(DEAF_S + 0.05)
     await it.press(key)
-    await it.until(lambda: isinstance(it.app.screen, MemoryScreen), what="the window")
+    await it.until(lambda: it.app.screen is not question, what="the end of the question")  # another may be there now
 
 
 # --- what is shown, and to whom ---
