@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import re
 import sys
+import tempfile
 import time
 from itertools import groupby
 from pathlib import Path
@@ -69,9 +70,15 @@ def main() -> None:
     """Ask the GFR question, wait for the answer, write the picture."""
     screen = pyte.Screen(COLUMNS, ROWS)
     stream = pyte.ByteStream(screen)
-    with terminal(
-        [sys.executable, "-m", "medgemma_tui", "--demo", "--lang", "zh"], columns=COLUMNS, rows=ROWS
-    ) as opened:
+    with (
+        tempfile.TemporaryDirectory() as state,
+        terminal(  # a newcomer's: no health run of whoever makes the picture
+            [sys.executable, "-m", "medgemma_tui", "--demo", "--lang", "zh"],
+            columns=COLUMNS,
+            rows=ROWS,
+            env={"XDG_STATE_HOME": state},
+        ) as opened,
+    ):
         opened.read(2.0)
         opened.type(GFR_QUESTION + "\r")
         screen.reset()
