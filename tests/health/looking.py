@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -54,8 +55,15 @@ def look(check: Check, surroundings: Context) -> Seen:
 
 
 def as_user(uid: int, check: Check, surroundings: Context) -> tuple[str, str]:
-    """Code and status for another user: in a child process that has become that user."""
-    look(check, surroundings)  # what is read when it is first needed may lie where the other user must not look
+    """Code and status for another user, with what our own user found out remembered."""
+    return as_another(uid, check, lambda: surroundings)
+
+
+def as_another(uid: int, check: Check, surroundings: Callable[[], Context]) -> tuple[str, str]:
+    """Code and status for another user, with nothing remembered of what our own user found out: in a child process
+    that has become that user."""
+    look(check, surroundings())  # what is read when it is first needed may lie where that user must not look
+    fresh = surroundings()  # settings are read from our own home
     reader, writer = os.pipe()
     child = os.fork()
     if child == 0:
@@ -63,14 +71,13 @@ def as_user(uid: int, check: Check, surroundings: Context) -> tuple[str, str]:
             os.setgroups([])
             os.setresgid(uid, uid, uid)
             os.setresuid(uid, uid, uid)
-            os.write(writer, json.dumps(look(check, surroundings).told).encode())
+            os.write(writer, json.dumps(look(check, fresh).told).encode())
         except BaseException as error:
-            os.write(writer, json.dumps([repr(error), "?"]).encode())
+            os.write(writer, json.dumps([repr(error), ""]).encode())
         finally:
             os._exit(0)
     os.close(writer)
     with os.fdopen(reader) as said:
-        told = said.read()
+        code, status = json.loads(said.read())
     os.waitpid(child, 0)
-    code, status = json.loads(told)
     return code, status

@@ -290,6 +290,7 @@ ITEMS: dict[str, Words] = {
     "memory_upcast": Words(N_("+ the same in fp32, as this card must {gib}")),
     "memory_graphs": Words(N_("+ recorded steps {gib}")),
     "memory_working": Words(N_("+ working memory {gib}")),
+    "memory_context": Words(N_("+ CUDA itself {gib}")),
     "memory_needed": Words(N_("= needed {gib}")),
     "memory_room": Words(N_("to be had {gib}: free {free}, held by our own worker {held}, of {total}")),
     "memory_fewer_slots": Words(N_("With this window there is room for slots = {slots}.")),

@@ -12,8 +12,7 @@ from other_users import needs_root
 from medgemma_tui.audit import key
 from medgemma_tui.health.checks.audit import chain
 from tests.health.chinese import in_chinese
-from tests.health.fresh import as_another
-from tests.health.looking import context, look
+from tests.health.looking import as_another, context, look
 
 SOMEBODY = 61234
 

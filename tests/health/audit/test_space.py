@@ -9,7 +9,7 @@ import pytest
 from other_users import needs_root
 
 from medgemma_tui.health.checks.audit import space
-from tests.health.fresh import as_another
+from tests.health.looking import as_another
 
 
 def test_room(box):

@@ -11,6 +11,7 @@ import sys
 import pytest
 
 from medgemma_tui import demo, vram
+from medgemma_tui.memory_choices import CONTEXT_BYTES
 from medgemma_tui.model_dir import inspect
 
 GIB = 1 << 30
@@ -19,7 +20,7 @@ MIB = 1 << 20
 
 def demo_need(window: int = 4096, slots: int = 8, *, upcasts: bool = False) -> int:
     model = inspect(demo.model_dir())
-    return vram.vram_need(model, min(window, model.context_limit), slots, upcasts=upcasts)
+    return CONTEXT_BYTES + vram.vram_need(model, min(window, model.context_limit), slots, upcasts=upcasts)
 
 
 def card(free: int, total: int = 24 * GIB, compute: str = "", **lines: str) -> dict[str, str]:
@@ -48,7 +49,7 @@ def test_the_sum_is_shown_and_adds_up(box):
     found = box.check("gpu.memory")
     assert (found.status, found.code) == ("ok", "ok")
     *parts, needed = sizes(found.en["items"])
-    assert len(parts) == 5
+    assert len(parts) == 6
     assert sum(parts) == pytest.approx(needed, abs=0.03)
     assert needed == pytest.approx(demo_need() / GIB, abs=0.006)
     assert found.en["items"][-1] == "to be had 3.00: free 3.00, held by our own worker 0.00, of 24.00"

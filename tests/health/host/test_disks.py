@@ -13,8 +13,7 @@ from other_users import needs_root
 
 from medgemma_tui.health.checks.host import disk, inodes
 from tests.health.chinese import in_chinese
-from tests.health.fresh import as_another
-from tests.health.looking import context, look
+from tests.health.looking import as_another, context, look
 
 
 @pytest.fixture

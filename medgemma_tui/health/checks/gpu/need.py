@@ -10,6 +10,7 @@ from medgemma_tui.health.checks.gpu.cards import gib
 from medgemma_tui.health.checks.gpu.cuda import number_of
 from medgemma_tui.health.checks.gpu.used import Room, room_of
 from medgemma_tui.health.context import Context
+from medgemma_tui.memory_choices import CONTEXT_BYTES, Ask
 from medgemma_tui.model_dir import ModelDir
 from medgemma_tui.protocol import GpuSample, Item
 
@@ -34,7 +35,12 @@ class Need:
     @property
     def needed(self) -> int:
         """Bytes."""
-        return vram.vram_need(self.model, self.asked, self.slots, upcasts=self.upcasts)
+        return self._ask.need()
+
+    @property
+    def _ask(self) -> Ask:
+        """As the memory help reckons, so that both say the same."""
+        return Ask(self.model, self.asked, self.slots, self.upcasts)
 
     @property
     def short(self) -> int:
@@ -44,15 +50,12 @@ class Need:
     @property
     def window_that_fits(self) -> int:
         """The largest window, in tokens; 0 where none worth having fits."""
-        return vram.window_that_fits(self.room.usable, self.model, self.slots, upcasts=self.upcasts)
+        return self._ask.largest_window(self.room.usable)
 
     @property
     def slots_that_fit(self) -> int:
         """The most conversations together that the window leaves room for."""
-        counts = range(self.slots, 0, -1)
-        fits = (
-            n for n in counts if vram.vram_need(self.model, self.asked, n, upcasts=self.upcasts) <= self.room.usable
-        )
+        fits = (n for n in range(self.slots, 0, -1) if self._ask.need(slots=n) <= self.room.usable)
         return next(fits, 0)
 
     def items(self) -> tuple[Item, ...]:
@@ -66,6 +69,7 @@ class Need:
             *([("memory_upcast", {}, upcast)] if upcast else []),
             ("memory_graphs", {}, vram.graph_bytes(self.model, window, slots)),
             ("memory_working", {}, vram.WORKING_BYTES),
+            ("memory_context", {}, CONTEXT_BYTES),
         ]
         room = {"free": gib(self.room.free), "held": gib(self.room.held), "total": gib(self.room.total)}
         return (
@@ -85,7 +89,7 @@ def need_on(context: Context, card: GpuSample) -> Need | None:
     chosen = _chosen_window(context)
     if chosen is not None:
         return Need(model, room, min(chosen, model.context_limit), True, slots, upcasts)
-    fits = vram.window_that_fits(room.usable, model, slots, upcasts=upcasts)
+    fits = Ask(model, vram.MIN_WINDOW, slots, upcasts).largest_window(room.usable)
     return Need(model, room, fits, False, slots, upcasts)
 
 
