@@ -216,7 +216,7 @@ def audit_sentence(code: str, params: dict[str, str]) -> str:
         _("No question is taken: the audit log cannot be written ({reason}).").format(reason=_(why))
         if why
         else _("No question is taken: the audit log cannot be written."),
-        _("Running answers finish; your draft is kept."),
+        _("Running answers finish; what you typed is not lost."),
     ]
     if help_ and params.get("path"):
         parts.append(_("The box's staff: {help}").format(help=_filled(help_, params)))
@@ -234,7 +234,7 @@ def unfit_sentence(params: dict[str, str]) -> str:
     why = N_("No question is taken: the health run of {time} found this box not fit ({failing}).")
     return _joined(
         _filled(why, {"time": params.get("time", "?"), "failing": failing or "?"}),
-        _("Running answers finish; your draft is kept."),
+        _("Running answers finish; what you typed is not lost."),
         _(
             "The box's staff: see with F3 or medgemma-tui health what to do; a run that finds the box fit opens it "
             "again."
